@@ -1,0 +1,489 @@
+//! The command line: the table of verbs, and the options that come before a verb.
+//!
+//! In come the raw arguments, out goes a [`Call`]: a verb of [`VERBS`], its
+//! parsed arguments and the [`Global`] options. To add a verb, write
+//! `commands/<verb>.rs` with a `clap::Args` struct named `Args` (its doc comment
+//! is the help text) and `fn run(Args, &Global) -> anyhow::Result<ExitCode>`,
+//! then add one line to [`VERBS`].
+//!
+//! Only the verb that is called is built as a clap command: describing all of
+//! them takes longer than starting a container should.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::commands;
+
+/// Where kept state lives unless `--root` says otherwise.
+pub const DEFAULT_ROOT: &str = "/var/lib/lighter";
+/// Where state that a reboot may erase lives unless `--state` says otherwise.
+pub const DEFAULT_STATE: &str = "/run/lighter";
+
+/// One word of the command line and what it does.
+pub struct Verb {
+    /// The word itself.
+    pub name: &'static str,
+    /// Under which heading `lighter --help` lists it.
+    pub section: Section,
+    kind: Kind,
+}
+
+/// The headings of `lighter --help`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Section {
+    /// What nearly everyone uses.
+    Common,
+    /// Nouns with verbs of their own: `network`, `compose`, ...
+    Management,
+    /// All other verbs.
+    Other,
+    /// Aliases and internals, not listed.
+    Hidden,
+}
+
+enum Kind {
+    Leaf {
+        describe: fn(Command) -> Command,
+        run: fn(&mut ArgMatches, &Global) -> anyhow::Result<ExitCode>,
+    },
+    Group {
+        about: &'static str,
+        verbs: &'static [Verb],
+    },
+}
+
+/// `verb!(Common, ps)` is the verb `ps` of `commands/ps.rs`;
+/// `verb!(Other, ps as "ls")` is the same under another name.
+macro_rules! verb {
+    ($section:ident, $module:ident) => {
+        verb!($section, $module as stringify!($module))
+    };
+    ($section:ident, $module:ident as $name:expr) => {
+        Verb {
+            name: $name,
+            section: Section::$section,
+            kind: Kind::Leaf {
+                describe: <commands::$module::Args as clap::Args>::augment_args,
+                run: |matches, global| {
+                    let args =
+                        <commands::$module::Args as clap::FromArgMatches>::from_arg_matches_mut(
+                            matches,
+                        )?;
+                    commands::$module::run(args, global)
+                },
+            },
+        }
+    };
+}
+
+/// Every verb of `lighter`.
+pub const VERBS: &[Verb] = &[verb!(Other, version)];
+
+/// The options that come before the verb.
+#[derive(Clone, Debug)]
+pub struct Global {
+    /// Directory of everything that is kept: images, containers, volumes.
+    pub root: PathBuf,
+    /// Directory of what only lives as long as the machine is up.
+    pub state: PathBuf,
+    /// How much is said on stderr.
+    pub level: Level,
+}
+
+/// How much is said on stderr.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Level {
+    /// Errors only.
+    Error,
+    /// Errors and warnings.
+    Warn,
+    /// Errors, warnings and notes.
+    Info,
+    /// All of that, and the inner chain of every error.
+    Debug,
+}
+
+impl Global {
+    /// Tells the user about something odd that does not stop the command.
+    pub fn warn(&self, text: impl std::fmt::Display) {
+        if self.level >= Level::Warn {
+            eprintln!("WARNING: {text}");
+        }
+    }
+}
+
+/// A verb, ready to run.
+pub struct Call {
+    /// How the verb was reached, such as `lighter container ls`.
+    pub path: String,
+    /// The options before the verb.
+    pub global: Global,
+    matches: ArgMatches,
+    run: fn(&mut ArgMatches, &Global) -> anyhow::Result<ExitCode>,
+}
+
+impl Call {
+    /// Does what the user asked for.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        (self.run)(&mut self.matches.clone(), &self.global)
+    }
+}
+
+/// Why there is no [`Call`].
+pub enum Refusal {
+    /// Not an error: this text is what was asked for.
+    Text(String),
+    /// No verb has this name.
+    UnknownVerb {
+        /// The command it was looked for in, such as `lighter container`.
+        path: String,
+        /// The name, and the nearest one there is.
+        name: String,
+        /// A verb with a similar name.
+        nearest: Option<&'static str>,
+    },
+    /// clap did not like an option or argument of the command `path`.
+    Usage {
+        /// The command, such as `lighter network create`.
+        path: String,
+        /// What clap said.
+        error: Box<clap::Error>,
+    },
+}
+
+/// Finds the verb and parses its arguments.
+pub fn parse(arguments: Vec<OsString>) -> Result<Call, Refusal> {
+    let mut matches = top_level()
+        .try_get_matches_from(&arguments)
+        .map_err(|error| Refusal::Usage {
+            path: "lighter".into(),
+            error: Box::new(error),
+        })?;
+    if matches.get_flag("version") {
+        return Err(Refusal::Text(format!(
+            "lighter version {}\n",
+            env!("CARGO_PKG_VERSION")
+        )));
+    }
+    let called = matches
+        .remove_subcommand()
+        .filter(|_| !matches.get_flag("help"));
+    let Some((name, mut rest)) = called else {
+        return Err(Refusal::Text(overview()));
+    };
+    let words: Vec<OsString> = rest
+        .remove_many::<OsString>("")
+        .map(Iterator::collect)
+        .unwrap_or_default();
+    let global = global(&matches);
+    find(VERBS, "lighter", OsStr::new(&name), &words, global)
+}
+
+/// Walks down groups (`container`, `image`) to the verb and parses what is left.
+fn find(
+    verbs: &'static [Verb],
+    parent: &str,
+    name: &OsStr,
+    words: &[OsString],
+    global: Global,
+) -> Result<Call, Refusal> {
+    let Some(verb) = verbs.iter().find(|verb| name == verb.name) else {
+        let name = name.to_string_lossy().into_owned();
+        let nearest = nearest(verbs, &name);
+        return Err(Refusal::UnknownVerb {
+            path: parent.into(),
+            name,
+            nearest,
+        });
+    };
+    let path = format!("{parent} {}", verb.name);
+    match &verb.kind {
+        Kind::Leaf { run, .. } => {
+            let matches = verb.parse(&path, words)?;
+            Ok(Call {
+                path,
+                global,
+                matches,
+                run: *run,
+            })
+        }
+        Kind::Group { about, verbs } => match words.split_first() {
+            Some((first, rest)) if first != "--help" => find(verbs, &path, first, rest, global),
+            _ => Err(Refusal::Text(group_overview(&path, about, verbs))),
+        },
+    }
+}
+
+impl Verb {
+    /// The clap command of this verb, whole: for parsing, help, completion and manual pages.
+    pub fn command(&self, path: &str) -> Command {
+        let command = Command::new(self.name);
+        let command = match &self.kind {
+            Kind::Leaf { describe, .. } => describe(command),
+            Kind::Group { about, verbs } => command.about(*about).subcommands(
+                verbs
+                    .iter()
+                    .map(|verb| verb.command(&format!("{path} {}", verb.name))),
+            ),
+        };
+        go_style(command)
+            .bin_name(path)
+            .hide(self.section == Section::Hidden)
+    }
+
+    fn parse(&self, path: &str, words: &[OsString]) -> Result<ArgMatches, Refusal> {
+        let all = || std::iter::once(OsString::from(path)).chain(words.iter().cloned());
+        let mut command = switches(self.command(path));
+        let error = match command.try_get_matches_from_mut(all()) {
+            Ok(matches) => return Ok(matches),
+            // The help text shows `--detach`, not the `--detach[=BOOL]` that is parsed.
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => self
+                .command(path)
+                .try_get_matches_from(all())
+                .err()
+                .unwrap_or(error),
+            Err(error) => error,
+        };
+        Err(Refusal::Usage {
+            path: deepest(&command, path, words),
+            error: Box::new(error),
+        })
+    }
+}
+
+/// The path of the subcommand that the words lead to, for `Run '... --help'`.
+fn deepest(command: &Command, path: &str, words: &[OsString]) -> String {
+    let mut path = path.to_owned();
+    let mut current = command;
+    for word in words {
+        if let Some(inner) = word.to_str().and_then(|word| current.find_subcommand(word)) {
+            path = format!("{path} {}", inner.get_name());
+            current = inner;
+        }
+    }
+    path
+}
+
+/// Makes a command behave as programs using Go's pflag do: the last of a repeated
+/// option wins, `-h` is free for `--hostname`, usage comes before the description.
+fn go_style(command: Command) -> Command {
+    let help = Arg::new("help")
+        .long("help")
+        .action(ArgAction::Help)
+        .help("Print usage");
+    let inner: Vec<String> = command
+        .get_subcommands()
+        .map(|c| c.get_name().to_owned())
+        .collect();
+    let command = command
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .args_override_self(true)
+        .help_template("Usage:  {usage}\n\n{about-with-newline}\n{all-args}{after-help}")
+        .arg(help);
+    inner.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, go_style)
+    })
+}
+
+/// Lets every flag take an optional value, as pflag does: `--detach=false`.
+/// The value must come with `=`, so `-it` still is two flags.
+fn switches(command: Command) -> Command {
+    let inner: Vec<String> = command
+        .get_subcommands()
+        .map(|c| c.get_name().to_owned())
+        .collect();
+    let command = command.mut_args(|arg| match arg.get_action() {
+        ArgAction::SetTrue => arg
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .default_value("false")
+            .value_parser(go_bool),
+        _ => arg,
+    });
+    inner.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, switches)
+    })
+}
+
+fn top_level() -> Command {
+    let level = PossibleValuesParser::new(["debug", "info", "warn", "error"]);
+    Command::new("lighter")
+        .override_usage("lighter [OPTIONS] COMMAND")
+        .allow_external_subcommands(true)
+        .external_subcommand_value_parser(clap::value_parser!(OsString))
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .args_override_self(true)
+        .arg(directory(
+            "root",
+            "LIGHTER_ROOT",
+            DEFAULT_ROOT,
+            "Directory of everything that is kept",
+        ))
+        .arg(directory(
+            "state",
+            "LIGHTER_STATE",
+            DEFAULT_STATE,
+            "Directory of what a reboot may erase",
+        ))
+        .arg(
+            flag("debug")
+                .short('D')
+                .help("Say more about errors (same as --log-level debug)"),
+        )
+        .arg(
+            Arg::new("log-level")
+                .long("log-level")
+                .short('l')
+                .value_name("LEVEL")
+                .value_parser(level)
+                .default_value("info")
+                .help("How much is said on stderr: debug, info, warn, error"),
+        )
+        .arg(
+            flag("version")
+                .short('v')
+                .help("Print version information and quit"),
+        )
+        .arg(flag("help").short('h').help("Print usage"))
+}
+
+fn flag(name: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue)
+}
+
+fn directory(
+    name: &'static str,
+    variable: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .env(variable)
+        .value_name("DIR")
+        .value_parser(clap::value_parser!(PathBuf))
+        .default_value(default)
+        .help(help)
+}
+
+fn global(matches: &ArgMatches) -> Global {
+    let directory = |name: &str, default: &str| {
+        matches
+            .get_one::<PathBuf>(name)
+            .cloned()
+            .unwrap_or_else(|| default.into())
+    };
+    let level = match matches.get_one::<String>("log-level").map(String::as_str) {
+        _ if matches.get_flag("debug") => Level::Debug,
+        Some("debug") => Level::Debug,
+        Some("warn") => Level::Warn,
+        Some("error") => Level::Error,
+        _ => Level::Info,
+    };
+    Global {
+        root: directory("root", DEFAULT_ROOT),
+        state: directory("state", DEFAULT_STATE),
+        level,
+    }
+}
+
+/// The whole command line as one clap command: for completion and manual pages.
+pub fn whole() -> Command {
+    VERBS.iter().fold(go_style_top(), |command, verb| {
+        command.subcommand(verb.command(&format!("lighter {}", verb.name)))
+    })
+}
+
+fn go_style_top() -> Command {
+    top_level()
+        .allow_external_subcommands(false)
+        .about(env!("CARGO_PKG_DESCRIPTION"))
+}
+
+fn nearest(verbs: &'static [Verb], name: &str) -> Option<&'static str> {
+    verbs
+        .iter()
+        .map(|verb| (distance(verb.name, name), verb.name))
+        .filter(|(distance, _)| *distance <= 2)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Edits (insert, delete, replace) between two words.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, r) in right.iter().enumerate() {
+            let replace = diagonal + usize::from(l != *r);
+            diagonal = row[j + 1];
+            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+/// What `lighter` and `lighter --help` print.
+fn overview() -> String {
+    let options = top_level().help_template("{options}").render_help();
+    format!(
+        "Usage:  lighter [OPTIONS] COMMAND\n\n{}\n\n{}{}{}Global options:\n{options}\n\n{}\n",
+        env!("CARGO_PKG_DESCRIPTION"),
+        list("Common commands", VERBS, Section::Common),
+        list("Management commands", VERBS, Section::Management),
+        list("Commands", VERBS, Section::Other),
+        "Run 'lighter COMMAND --help' for more information on a command.",
+    )
+}
+
+fn group_overview(path: &str, about: &str, verbs: &[Verb]) -> String {
+    format!(
+        "Usage:  {path} COMMAND\n\n{about}\n\n{}Run '{path} COMMAND --help' for more information on a command.\n",
+        list("Commands", verbs, Section::Other),
+    )
+}
+
+fn list(heading: &str, verbs: &[Verb], section: Section) -> String {
+    let lines: Vec<String> = verbs
+        .iter()
+        .filter(|verb| verb.section == section)
+        .map(|verb| format!("  {:<12}{}\n", verb.name, verb.about()))
+        .collect();
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!("{heading}:\n{}\n", lines.concat())
+    }
+}
+
+impl Verb {
+    fn about(&self) -> String {
+        let command = self.command(self.name);
+        command
+            .get_about()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    }
+}
+
+/// The spellings that Go's `strconv.ParseBool` takes.
+pub fn go_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("parsing {text:?}: invalid syntax")),
+    }
+}

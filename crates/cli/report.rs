@@ -1,0 +1,259 @@
+//! Errors for people: in comes what a verb returned, out go lines on stderr and
+//! an exit code. Nothing else in the program prints an error.
+//!
+//! Exit codes are docker's. Options nobody knows are 125; a verb nobody knows or
+//! too few or many arguments are 1; a verb that failed is 1 unless it says
+//! otherwise with [`Failure`] (`run` has 125, 126, 127 and 128+signal).
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::args::{Global, Level, Refusal};
+
+/// An option or value that is wrong, or an engine that could not do it.
+pub const CANNOT_RUN: u8 = 125;
+
+/// An error that wants an exit code other than 1.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: u8,
+    /// What went wrong.
+    pub error: anyhow::Error,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
+        self.error.fmt(out)
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Gives an error an exit code of its own.
+pub fn failure(code: u8, error: impl Into<anyhow::Error>) -> anyhow::Error {
+    anyhow::Error::new(Failure {
+        code,
+        error: error.into(),
+    })
+}
+
+/// An error with a line that says what to do about it.
+#[derive(Debug)]
+pub struct Hinted {
+    error: anyhow::Error,
+    hint: String,
+}
+
+impl std::fmt::Display for Hinted {
+    fn fmt(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
+        self.error.fmt(out)
+    }
+}
+
+impl std::error::Error for Hinted {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Adds a hint, printed below the error.
+pub fn hint(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Hinted {
+        error: error.into(),
+        hint: hint.into(),
+    })
+}
+
+/// Several objects were asked for and some failed; each error was a line already.
+/// Prints one and remembers that the exit code is 1.
+#[derive(Default)]
+pub struct Each {
+    failed: bool,
+}
+
+impl Each {
+    /// Prints the error of one object, if it has one, and passes on the value.
+    pub fn check<T>(&mut self, result: anyhow::Result<T>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.failed = true;
+                print(&error, Level::Info);
+                None
+            }
+        }
+    }
+
+    /// Success only if all were.
+    pub fn code(self) -> ExitCode {
+        if self.failed {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Prints a verb's error, if it has one, and yields the exit code.
+pub fn finish(path: &str, result: anyhow::Result<ExitCode>, global: &Global) -> ExitCode {
+    let error = match result {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
+    // The reader of our output went away (`lighter ps | head -1`): nobody is left to tell.
+    if is_broken_stdout(&error) {
+        return ExitCode::SUCCESS;
+    }
+    print(&error, global.level);
+    let code = error
+        .chain()
+        .find_map(|error| error.downcast_ref::<Failure>())
+        .map(|f| f.code);
+    if code == Some(CANNOT_RUN) {
+        eprintln!("\nRun '{path} --help' for more information");
+    }
+    ExitCode::from(code.unwrap_or(1))
+}
+
+fn is_broken_stdout(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<crate::output::Closed>()
+        .is_some_and(|closed| closed.0.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// `lighter: error: cause: cause`, then the hint.
+fn print(error: &anyhow::Error, level: Level) {
+    eprintln!(
+        "lighter: {}",
+        sentence(error.chain().map(ToString::to_string))
+    );
+    for hint in error
+        .chain()
+        .filter_map(|error| error.downcast_ref::<Hinted>())
+    {
+        eprintln!("hint: {}", hint.hint);
+    }
+    if level == Level::Debug {
+        for (depth, cause) in error.chain().enumerate() {
+            eprintln!("debug: {:indent$}{cause:?}", "", indent = depth * 2);
+        }
+    }
+}
+
+/// Joins an error and its causes. A cause that its error quotes already is left out.
+fn sentence(chain: impl Iterator<Item = String>) -> String {
+    chain.fold(String::new(), |sentence, cause| match sentence.as_str() {
+        "" => cause,
+        said if said.ends_with(&cause) => sentence,
+        _ => format!("{sentence}: {cause}"),
+    })
+}
+
+/// Explains why the command line was not understood.
+pub fn refuse(refusal: Refusal) -> ExitCode {
+    match refusal {
+        Refusal::Text(text) => {
+            let _ = crate::output::text(&text);
+            ExitCode::SUCCESS
+        }
+        Refusal::UnknownVerb {
+            path,
+            name,
+            nearest,
+        } => {
+            eprintln!("lighter: unknown command: {path} {name}\n");
+            if let Some(nearest) = nearest {
+                eprintln!("Did you mean '{path} {nearest}'?\n");
+            }
+            eprintln!("Run '{path} --help' for more information");
+            ExitCode::FAILURE
+        }
+        Refusal::Usage { error, .. } if !error.use_stderr() => {
+            let _ = crate::output::text(&error.render().to_string());
+            ExitCode::SUCCESS
+        }
+        Refusal::Usage { path, error } => {
+            let (code, text) = usage_words(&path, &error);
+            eprintln!("{text}\n");
+            if let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) {
+                eprintln!("{}\n", usage.to_string().replacen("Usage: ", "Usage:  ", 1));
+            }
+            eprintln!("Run '{path} --help' for more information");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// clap's complaint in docker's words, with docker's exit code.
+fn usage_words(path: &str, error: &clap::Error) -> (u8, String) {
+    let argument = context(error, ContextKind::InvalidArg).unwrap_or_default();
+    let value = context(error, ContextKind::InvalidValue).unwrap_or_default();
+    match error.kind() {
+        ErrorKind::UnknownArgument if argument.starts_with("--") => {
+            (CANNOT_RUN, unknown_flag(&argument, error))
+        }
+        ErrorKind::UnknownArgument if argument.starts_with('-') => {
+            let letter = argument.chars().nth(1).unwrap_or('-');
+            (
+                CANNOT_RUN,
+                format!("unknown shorthand flag: '{letter}' in {argument}"),
+            )
+        }
+        ErrorKind::UnknownArgument => (
+            1,
+            format!("lighter: '{path}' does not take the argument {argument:?}"),
+        ),
+        ErrorKind::MissingRequiredArgument if !argument.starts_with('-') => {
+            (1, format!("lighter: '{path}' requires {argument}"))
+        }
+        ErrorKind::MissingRequiredArgument => (CANNOT_RUN, format!("flag needed: {argument}")),
+        ErrorKind::InvalidSubcommand => {
+            let name = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+            (1, format!("lighter: unknown command: {path} {name}"))
+        }
+        ErrorKind::InvalidValue if value.is_empty() => {
+            (CANNOT_RUN, format!("flag needs an argument: {argument}"))
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            (CANNOT_RUN, invalid_value(&argument, &value, error))
+        }
+        _ => (CANNOT_RUN, first_line(error)),
+    }
+}
+
+fn unknown_flag(argument: &str, error: &clap::Error) -> String {
+    match context(error, ContextKind::SuggestedArg) {
+        Some(nearest) => format!("unknown flag: {argument} (did you mean {nearest}?)"),
+        None => format!("unknown flag: {argument}"),
+    }
+}
+
+fn invalid_value(argument: &str, value: &str, error: &clap::Error) -> String {
+    let known =
+        context(error, ContextKind::ValidValue).map(|all| format!(": must be one of {all}"));
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    let why = cause.or(known).unwrap_or_default();
+    format!("invalid argument {value:?} for {argument:?}{why}")
+}
+
+fn first_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) => Some(texts.join(", ")),
+        ContextValue::StyledStr(text) => Some(text.to_string()),
+        _ => None,
+    }
+}
