@@ -1,1 +1,25 @@
-//! kernel
+//! The only crate that talks to Linux; every `unsafe` block of lighter is here.
+//!
+//! A [`Script`] is an ordered list of [`Op`]s, each with the [`Side`] that does
+//! it and a reason. Planning one needs no kernel; [`play()`] does it for real.
+//!
+//! Read `op.rs` for what can be asked of the kernel, then `play.rs` for how a
+//! list of it becomes a container, then the file of the area that interests you.
+
+pub mod caps;
+pub mod error;
+pub mod file;
+pub mod mount;
+pub mod namespace;
+pub mod op;
+pub mod play;
+pub mod process;
+mod run;
+pub mod script;
+pub mod trace;
+pub mod tty;
+
+pub use error::Error;
+pub use op::{Inside, Op};
+pub use play::{Playground, play};
+pub use script::{Script, Side, Step};

@@ -1,0 +1,99 @@
+//! What went wrong, in words: a step, its op and an errno become a sentence and a hint.
+//!
+//! The process inside can only report numbers; this file turns them into what
+//! was attempted, on which path, and what a person can do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::script::Side;
+
+/// Why an operation failed: the errno and, where the kernel told more, its words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The errno.
+    pub errno: i32,
+    /// What is known beyond the errno.
+    pub note: String,
+}
+
+impl From<rustix::io::Errno> for Failure {
+    fn from(errno: rustix::io::Errno) -> Failure {
+        Failure {
+            errno: errno.raw_os_error(),
+            note: String::new(),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        let note = if error.raw_os_error().is_some() {
+            String::new()
+        } else {
+            error.to_string()
+        };
+        Failure {
+            errno: error.raw_os_error().unwrap_or(libc::EIO),
+            note,
+        }
+    }
+}
+
+/// An operation of lighter on the kernel that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A step of a script failed.
+    #[error("{what}{}", if .note.is_empty() { String::new() } else { format!(": {}", .note) })]
+    Step {
+        /// Its index in the script.
+        index: usize,
+        /// Who did it.
+        side: Side,
+        /// What was attempted, with the path or name.
+        what: String,
+        /// What is known beyond the errno.
+        note: String,
+        /// What a person can do, or empty.
+        hint: String,
+        /// The errno.
+        #[source]
+        source: io::Error,
+    },
+    /// The process inside ended without a word.
+    #[error("the container's process ended before it was ready: {how}")]
+    Vanished {
+        /// Its wait status in words.
+        how: String,
+    },
+    /// A system call outside of any script failed.
+    #[error("{call} {path}")]
+    Call {
+        /// What was attempted.
+        call: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The errno.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What a person can do about it, when that is known.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Error::Step { hint, .. } if !hint.is_empty() => Some(hint),
+            _ => None,
+        }
+    }
+
+    /// The errno below, when there is one.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Error::Step { source, .. } | Error::Call { source, .. } => source.raw_os_error(),
+            Error::Vanished { .. } => None,
+        }
+    }
+}

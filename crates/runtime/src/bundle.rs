@@ -1,0 +1,52 @@
+//! A bundle: a directory with a `config.json` and, usually, a root filesystem.
+//!
+//! bundle.md and config.md of the OCI runtime specification.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+
+use crate::Error;
+
+/// A bundle that was read or written.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// The directory, absolute.
+    pub dir: PathBuf,
+    /// Its configuration.
+    pub spec: Spec,
+}
+
+impl Bundle {
+    /// Read the bundle in `dir`.
+    pub fn load(dir: &Path) -> Result<Bundle, Error> {
+        let file = |action, source| Error::File {
+            action,
+            path: dir.join("config.json"),
+            source,
+        };
+        let dir = dir.canonicalize().map_err(|e| file("open", e))?;
+        let text = fs::read(dir.join("config.json")).map_err(|e| file("read", e))?;
+        let spec = serde_json::from_slice(&text).map_err(|source| Error::Json {
+            path: dir.join("config.json"),
+            source,
+        })?;
+        Ok(Bundle { dir, spec })
+    }
+
+    /// Write `spec` as the bundle in `dir`, which must exist.
+    pub fn write(dir: &Path, spec: Spec) -> Result<Bundle, Error> {
+        let path = dir.join("config.json");
+        let text = serde_json::to_vec_pretty(&spec).map_err(|source| Error::Json {
+            path: path.clone(),
+            source,
+        })?;
+        fs::write(&path, text).map_err(|source| Error::File {
+            action: "write",
+            path,
+            source,
+        })?;
+        Bundle::load(dir)
+    }
+}

@@ -1,0 +1,71 @@
+//! What can go wrong between a bundle and a process.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A failure of the runtime.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file of the bundle or of the state could not be read or written.
+    #[error("{action} {path}")]
+    File {
+        /// As `read`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A JSON file does not hold what it should.
+    #[error("{path} is not valid")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The bundle's configuration asks for something impossible.
+    #[error("config.json: {field}: {reason}")]
+    Config {
+        /// The field, as `process.cwd`.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The container's id cannot be used.
+    #[error("the container id {id:?} is not valid: {reason}")]
+    Id {
+        /// The id.
+        id: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A container of this id exists.
+    #[error("container {id:?} exists already")]
+    Exists {
+        /// The id.
+        id: String,
+    },
+    /// There is no container of this id.
+    #[error("container {id:?} does not exist")]
+    Missing {
+        /// The id.
+        id: String,
+    },
+    /// The container is in a state in which this cannot be done.
+    #[error("cannot {action} container {id:?}: it is {status}")]
+    Status {
+        /// What was asked.
+        action: &'static str,
+        /// The container.
+        id: String,
+        /// Its status.
+        status: crate::Status,
+    },
+    /// The kernel refused a step.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+}

@@ -1,0 +1,62 @@
+//! A container's state on disk: what any later process needs to find, judge, stop and remove it.
+//!
+//! One directory for each container below the state root, with `state.json`
+//! written by atomic rename. runtime.md, State.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a container is in its life. runtime.md, Lifecycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Being created.
+    Creating,
+    /// Created, the program not started.
+    Created,
+    /// The program runs.
+    Running,
+    /// The program is frozen.
+    Paused,
+    /// The program ended.
+    Stopped,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        })
+    }
+}
+
+/// What is kept of a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// The version of the specification of `config.json`.
+    pub oci_version: String,
+    /// The container's id.
+    pub id: String,
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// The root filesystem's directory.
+    pub rootfs: PathBuf,
+    /// The process on the host; 0 before it exists.
+    pub pid: i32,
+    /// Its start time in clock ticks since boot, field 22 of proc_pid_stat(5): with the pid it names the process.
+    pub start_time: u64,
+    /// When it was created, RFC 3339.
+    pub created: String,
+    /// Directories of its cgroup, one for each hierarchy.
+    pub cgroups: Vec<PathBuf>,
+    /// From `config.json`.
+    pub annotations: BTreeMap<String, String>,
+}
