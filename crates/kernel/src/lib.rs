@@ -7,6 +7,8 @@
 //! list of it becomes a container, then the file of the area that interests you.
 
 pub mod caps;
+pub mod cgroup;
+pub mod device_program;
 pub mod error;
 pub mod file;
 pub mod mount;
@@ -16,6 +18,7 @@ pub mod play;
 pub mod process;
 mod run;
 pub mod script;
+pub mod seccomp;
 pub mod trace;
 pub mod tty;
 

@@ -55,8 +55,9 @@ pub struct State {
     pub start_time: u64,
     /// When it was created, RFC 3339.
     pub created: String,
-    /// Directories of its cgroup, one for each hierarchy.
-    pub cgroups: Vec<PathBuf>,
+    /// Its cgroup: a directory in each hierarchy that it takes part in.
+    #[serde(default)]
+    pub cgroup: kernel::cgroup::Group,
     /// From `config.json`.
     pub annotations: BTreeMap<String, String>,
 }
