@@ -11,10 +11,12 @@ pub mod bundle;
 pub mod container;
 mod error;
 pub mod plan;
+pub mod spec;
 pub mod state;
 
 pub use bundle::Bundle;
 pub use container::{Child, Container, ExecRequest, ExitStatus, Stdio};
 pub use error::Error;
 pub use plan::{Attach, plan};
+pub use spec::View;
 pub use state::{State, Status};
