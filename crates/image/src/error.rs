@@ -1,0 +1,132 @@
+//! What can go wrong with images: each variant says what was attempted on what.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::json::JsonError;
+use crate::layer::LayerError;
+use crate::registry::RegistryError;
+use crate::{Digest, InvalidDigest, InvalidPlatform, InvalidReference, Mismatch, Platform};
+
+/// An operation on images failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is no reference.
+    #[error(transparent)]
+    Reference(#[from] InvalidReference),
+    /// The text is no digest.
+    #[error(transparent)]
+    Digest(#[from] InvalidDigest),
+    /// The text is no platform.
+    #[error(transparent)]
+    Platform(#[from] InvalidPlatform),
+    /// The store has no such image.
+    #[error("No such image: {name}")]
+    NoSuchImage {
+        /// As asked for.
+        name: String,
+    },
+    /// A short id that several images begin with.
+    #[error("{name} is the beginning of several image ids: write more of it")]
+    Ambiguous {
+        /// As asked for.
+        name: String,
+    },
+    /// The registry did not give what was asked for.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A manifest, index or config cannot be read.
+    #[error("cannot read the {what} {digest}: {source}")]
+    Document {
+        /// manifest, index or config.
+        what: &'static str,
+        /// Which.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: JsonError,
+    },
+    /// Bytes are not those promised.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// The index has nothing for the platform.
+    #[error("no image for {wanted} here; there are: {}", list(offered))]
+    NoPlatform {
+        /// Asked for.
+        wanted: Platform,
+        /// What the index has.
+        offered: Vec<Platform>,
+    },
+    /// The manifest has another platform than asked for.
+    #[error("the image is for {found}, not for {wanted}")]
+    OtherPlatform {
+        /// Asked for.
+        wanted: Platform,
+        /// What the config says.
+        found: Platform,
+    },
+    /// A manifest whose parts do not fit together, or that is no image.
+    #[error("{digest} is not an image: {reason}")]
+    NotAnImage {
+        /// The manifest.
+        digest: Digest,
+        /// Why not.
+        reason: String,
+    },
+    /// A layer cannot be unpacked.
+    #[error("cannot unpack layer {digest}: {source}")]
+    Layer {
+        /// The packed layer.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: LayerError,
+    },
+    /// A file or directory of the store.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The errno.
+        #[source]
+        source: io::Error,
+    },
+    /// A blob the store should have is missing or damaged.
+    #[error("the store is damaged: blob {digest} {problem}; `lighter system check --repair` fetches it again")]
+    Damaged {
+        /// The blob.
+        digest: Digest,
+        /// is missing, or why it is wrong.
+        problem: String,
+    },
+    /// The store was written by a newer lighter.
+    #[error("{} was written by a newer lighter (store version {found}; this one reads {known})", path.display())]
+    NewerStore {
+        /// The store.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+        /// Ours.
+        known: u32,
+    },
+}
+
+fn list(platforms: &[Platform]) -> String {
+    let names: Vec<String> = platforms.iter().map(Platform::to_string).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// For `map_err`: names the action and the path.
+pub(crate) fn file<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |source| Error::File { action, path: path.to_owned(), source }
+}
+
+/// The same for rustix.
+pub(crate) fn errno<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(rustix::io::Errno) -> Error + 'a {
+    move |source| Error::File { action, path: path.to_owned(), source: source.into() }
+}

@@ -1,0 +1,237 @@
+//! Descriptors, manifests and indexes (image-spec: descriptor.md, manifest.md,
+//! image-index.md; Docker's schema 2 has the same shape).
+//!
+//! A [`Document`] keeps the bytes it was read from: those, never our own
+//! rendering, are what is stored and pushed, since their digest is their name.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::json::{JsonError, null_as_empty, parse};
+use crate::media_type::{self, Kind};
+use crate::{Digest, Platform};
+
+const LAYERS_LIMIT: usize = 500;
+const MANIFESTS_LIMIT: usize = 1000;
+
+/// A pointer to content: what it is, how large, and its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What the content is.
+    pub media_type: String,
+    /// Its only name.
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+    /// Where else it can be had, for layers a registry may not keep.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_empty")]
+    pub urls: Vec<String>,
+    /// Notes for people and tools.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// The content itself in base64, for small things.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// In an index: where the image runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// What kind of artifact, when it is no image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+}
+
+impl Descriptor {
+    /// Describes `bytes`.
+    pub fn of(media_type: &str, bytes: &[u8]) -> Self {
+        Self::new(media_type, Digest::of(bytes), bytes.len() as u64)
+    }
+
+    /// A descriptor without any of the optional parts.
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            urls: Vec::new(),
+            annotations: BTreeMap::new(),
+            data: None,
+            platform: None,
+            artifact_type: None,
+        }
+    }
+
+    /// Attestations and other entries of an index that are no image to run.
+    pub fn is_runnable(&self) -> bool {
+        let attestation = self
+            .annotations
+            .get("vnd.docker.reference.type")
+            .is_some_and(|kind| kind == "attestation-manifest");
+        let unknown = self.platform.as_ref().is_some_and(|p| p.os == "unknown");
+        !attestation && !unknown && self.artifact_type.is_none()
+    }
+}
+
+/// One image: its config and its layers, bottom first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// Always 2.
+    pub schema_version: u32,
+    /// Its own media type; OCI allows leaving it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// What kind of artifact, when it is no image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// The image's config.
+    pub config: Descriptor,
+    /// Bottom first.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub layers: Vec<Descriptor>,
+    /// The image this manifest says something about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Box<Descriptor>>,
+    /// Notes for people and tools.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The same image for several platforms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Index {
+    /// Always 2.
+    pub schema_version: u32,
+    /// Its own media type; OCI allows leaving it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// What kind of artifact, when it is no image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// One for each platform, and attestations.
+    #[serde(deserialize_with = "null_as_empty")]
+    pub manifests: Vec<Descriptor>,
+    /// The image this index says something about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Box<Descriptor>>,
+    /// Notes for people and tools.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What a reference names in a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// A list to choose from.
+    Index(Index),
+    /// One image.
+    Manifest(Manifest),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape {
+    schema_version: Option<u32>,
+    media_type: Option<String>,
+    manifests: Option<serde_json::Value>,
+    config: Option<serde_json::Value>,
+    layers: Option<serde_json::Value>,
+    #[serde(rename = "fsLayers")]
+    schema_one: Option<serde_json::Value>,
+}
+
+impl Document {
+    /// Reads a manifest or an index whose media type is said to be `media_type`.
+    ///
+    /// The field `mediaType`, the type said outside and the members present
+    /// must agree (CVE-2021-41190: one document, two readings).
+    pub fn parse(bytes: &[u8], media_type: &str) -> Result<Self, JsonError> {
+        let shape: Shape = parse(bytes)?;
+        let kind = agreed_kind(&shape, media_type)?;
+        match kind {
+            Kind::Index => {
+                let index: Index = parse(bytes)?;
+                at_most("manifests", index.manifests.len(), MANIFESTS_LIMIT)?;
+                Ok(Self::Index(index))
+            }
+            _ => {
+                let manifest: Manifest = parse(bytes)?;
+                at_most("layers", manifest.layers.len(), LAYERS_LIMIT)?;
+                Ok(Self::Manifest(manifest))
+            }
+        }
+    }
+}
+
+fn at_most(what: &str, count: usize, limit: usize) -> Result<(), JsonError> {
+    if count > limit {
+        return Err(JsonError::Rule(format!("it has {count} {what}; at most {limit} are read")));
+    }
+    Ok(())
+}
+
+fn agreed_kind(shape: &Shape, said: &str) -> Result<Kind, JsonError> {
+    let rule = |text: String| Err(JsonError::Rule(text));
+    if shape.schema_one.is_some() || shape.schema_version == Some(1) {
+        return rule("it is of Docker's schema 1, which registries gave up in 2017: push the image again".into());
+    }
+    if shape.schema_version != Some(2) {
+        return rule("its schemaVersion is not 2".into());
+    }
+    if let Some(inner) = &shape.media_type
+        && inner != said
+    {
+        return rule(format!("it calls itself {inner} but was sent as {said}"));
+    }
+    let (index, manifest) =
+        (shape.manifests.is_some(), shape.config.is_some() || shape.layers.is_some());
+    match media_type::kind(said) {
+        Some(Kind::Index) if index && !manifest => Ok(Kind::Index),
+        Some(Kind::Manifest) if manifest && !index => Ok(Kind::Manifest),
+        Some(Kind::Index | Kind::Manifest) => {
+            rule(format!("its members do not fit its type {said}"))
+        }
+        _ => rule(format!("its type is {said}, which is neither a manifest nor an index")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media_type::{OCI_INDEX, OCI_MANIFEST};
+    use proptest::prelude::*;
+
+    fn reason(text: &str, media_type: &str) -> String {
+        Document::parse(text.as_bytes(), media_type).map_or_else(|e| e.to_string(), |d| format!("{d:?}"))
+    }
+
+    #[test]
+    fn one_document_has_one_reading() {
+        let both = r#"{"schemaVersion":2,"manifests":[],"layers":[],"config":{}}"#;
+        assert!(reason(both, OCI_MANIFEST).contains("members do not fit"));
+        assert!(reason(both, OCI_INDEX).contains("members do not fit"));
+        let lie = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[]}}"#);
+        assert!(reason(&lie, OCI_MANIFEST).contains("but was sent as"));
+        assert!(reason(&lie, OCI_INDEX).starts_with("Index"));
+        assert!(reason(r#"{"schemaVersion":1,"fsLayers":[]}"#, OCI_MANIFEST).contains("schema 1"));
+        assert!(reason(r#"{"schemaVersion":2,"manifests":[]}"#, "text/html").contains("text/html"));
+    }
+
+    #[test]
+    fn digests_are_checked_while_reading() {
+        let text = r#"{"schemaVersion":2,"config":{"mediaType":"x","digest":"sha256:../../x","size":1},"layers":[]}"#;
+        assert!(reason(text, OCI_MANIFEST).contains("is not a digest"));
+        let text = text.replace("1}", "-1}");
+        assert!(Document::parse(text.as_bytes(), OCI_MANIFEST).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            let _ = Document::parse(&bytes, OCI_MANIFEST);
+            let _ = Document::parse(&bytes, OCI_INDEX);
+        }
+    }
+}

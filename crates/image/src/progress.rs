@@ -1,0 +1,88 @@
+//! What a transfer tells while it runs. Only the command line draws; this crate
+//! reports what happened, from whichever thread it happened on.
+
+use std::time::Duration;
+
+use crate::Digest;
+
+/// Listens to a transfer.
+pub trait Progress: Sync {
+    /// Something happened; called from several threads, so it must be quick.
+    fn event(&self, event: Event<'_>);
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// `tag` of `repository` is asked for at its registry.
+    Resolving {
+        /// Tag or digest.
+        tag: &'a str,
+        /// The repository below its registry, for example `library/nginx`.
+        repository: &'a str,
+    },
+    /// Layer `digest` (of the packed bytes) reached a new state.
+    Layer {
+        /// The layer's digest, as the manifest has it.
+        digest: &'a Digest,
+        /// What became of it.
+        state: LayerState,
+    },
+    /// Something people should know that stops nothing.
+    Note {
+        /// One sentence.
+        text: &'a str,
+    },
+}
+
+/// The states of one layer on its way, in docker's words.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LayerState {
+    /// Known from the manifest.
+    Waiting,
+    /// Another lighter is fetching it; this one waits.
+    Locked,
+    /// Bytes received so far.
+    Downloading {
+        /// Bytes there.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// The connection broke or was refused for now; tried again after the wait.
+    Retrying {
+        /// How long until the next attempt.
+        wait: Duration,
+    },
+    /// All bytes are there and are the right ones.
+    Downloaded,
+    /// Packed bytes unpacked so far.
+    Extracting {
+        /// Bytes unpacked.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// Unpacked and checked.
+    Complete,
+    /// It was there before.
+    Exists,
+    /// Bytes sent so far.
+    Pushing {
+        /// Bytes sent.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// The registry has it now.
+    Pushed,
+    /// The registry took it over from another of its repositories.
+    Mounted,
+}
+
+/// Tells nobody.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn event(&self, _: Event<'_>) {}
+}
