@@ -40,7 +40,11 @@ pub struct ImageConfig {
     #[serde(default, deserialize_with = "null_as_empty")]
     pub rootfs: RootFs,
     /// How each layer came to be, oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub history: Vec<History>,
     /// Members we do not know, kept.
     #[serde(flatten)]
@@ -52,13 +56,25 @@ pub struct ImageConfig {
 #[serde(rename_all = "PascalCase")]
 pub struct RunConfig {
     /// `user`, `uid`, `user:group`, or empty for root.
-    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub user: String,
     /// Keys like `80/tcp`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub exposed_ports: BTreeMap<String, Empty>,
     /// `NAME=value`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub env: Vec<String>,
     /// The program and its first arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,13 +83,25 @@ pub struct RunConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cmd: Option<Vec<String>>,
     /// Absolute paths that get a volume each.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub volumes: BTreeMap<String, Empty>,
     /// Where the program starts.
-    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub working_dir: String,
     /// Notes for people and tools.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub labels: BTreeMap<String, String>,
     /// Stops the program, `SIGTERM` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,10 +113,18 @@ pub struct RunConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<HealthCheck>,
     /// Instructions for builds on top (Docker's addition).
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub on_build: Vec<String>,
     /// What runs commands given as text (Docker's addition).
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub shell: Vec<String>,
     /// Members we do not know, kept.
     #[serde(flatten)]
@@ -100,7 +136,11 @@ pub struct RunConfig {
 #[serde(rename_all = "PascalCase")]
 pub struct HealthCheck {
     /// `["NONE"]`, `["CMD", ...]` or `["CMD-SHELL", "..."]`; empty inherits.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub test: Vec<String>,
     /// Between two checks.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -166,9 +206,16 @@ impl ImageConfig {
     /// Reads a config; refuses labels of more than 256 KiB together.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
         let config: Self = parse(bytes)?;
-        let labels: usize = config.config.labels.iter().map(|(k, v)| k.len() + v.len()).sum();
+        let labels: usize = config
+            .config
+            .labels
+            .iter()
+            .map(|(k, v)| k.len() + v.len())
+            .sum();
         if labels > LABELS_LIMIT {
-            return Err(JsonError::Rule(format!("its labels have {labels} bytes; at most {LABELS_LIMIT} are read")));
+            return Err(JsonError::Rule(format!(
+                "its labels have {labels} bytes; at most {LABELS_LIMIT} are read"
+            )));
         }
         Ok(config)
     }
@@ -190,12 +237,18 @@ mod tests {
             "Healthcheck":{"Test":["CMD","true"],"Interval":5000000000},"OnBuild":["RUN x"],"Shell":["/bin/bash","-c"],
             "ArgsEscaped":true,"ExposedPorts":{"80/tcp":{}}},"rootfs":{"type":"layers","diff_ids":null},"history":null}"#;
         let config = ImageConfig::parse(text.as_bytes()).unwrap();
-        assert_eq!(config.config.healthcheck.as_ref().unwrap().interval, 5_000_000_000);
+        assert_eq!(
+            config.config.healthcheck.as_ref().unwrap().interval,
+            5_000_000_000
+        );
         assert_eq!(config.config.shell, ["/bin/bash", "-c"]);
         let again = serde_json::to_value(&config).unwrap();
         assert_eq!(again["docker_version"], "20.10");
         assert_eq!(again["config"]["ArgsEscaped"], true);
-        assert_eq!(serde_json::from_value::<ImageConfig>(again).unwrap(), config);
+        assert_eq!(
+            serde_json::from_value::<ImageConfig>(again).unwrap(),
+            config
+        );
     }
 
     #[test]

@@ -81,18 +81,25 @@ impl FromStr for Digest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        let invalid = || InvalidDigest { text: text.chars().take(200).collect() };
+        let invalid = || InvalidDigest {
+            text: text.chars().take(200).collect(),
+        };
         let (name, hex) = text.split_once(':').ok_or_else(invalid)?;
         let algorithm = match name {
             "sha256" => Algorithm::Sha256,
             "sha512" => Algorithm::Sha512,
             _ => return Err(invalid()),
         };
-        let digits = hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let digits = hex
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if !digits || hex.len() != algorithm.hex_length() {
             return Err(invalid());
         }
-        Ok(Self { algorithm, hex: hex.into() })
+        Ok(Self {
+            algorithm,
+            hex: hex.into(),
+        })
     }
 }
 
@@ -165,7 +172,10 @@ fn digest_of(algorithm: Algorithm, bytes: &[u8]) -> Digest {
         hex.push(DIGITS[usize::from(byte >> 4)] as char);
         hex.push(DIGITS[usize::from(byte & 15)] as char);
     }
-    Digest { algorithm, hex: hex.into() }
+    Digest {
+        algorithm,
+        hex: hex.into(),
+    }
 }
 
 /// Checks that a stream is exactly what a descriptor promised.
@@ -234,7 +244,10 @@ impl Verifier {
         if found == self.expected {
             Ok(())
         } else {
-            Err(Mismatch::Digest { expected: self.expected, found })
+            Err(Mismatch::Digest {
+                expected: self.expected,
+                found,
+            })
         }
     }
 
@@ -285,8 +298,22 @@ mod tests {
             verifier.update(bytes).and_then(|()| verifier.finish())
         };
         assert_eq!(check(3, b"abc"), Ok(()));
-        assert!(matches!(check(3, b"ab"), Err(Mismatch::Size { expected: 3, found: 2, .. })));
-        assert!(matches!(check(2, b"abc"), Err(Mismatch::Size { expected: 2, found: 3, .. })));
+        assert!(matches!(
+            check(3, b"ab"),
+            Err(Mismatch::Size {
+                expected: 3,
+                found: 2,
+                ..
+            })
+        ));
+        assert!(matches!(
+            check(2, b"abc"),
+            Err(Mismatch::Size {
+                expected: 2,
+                found: 3,
+                ..
+            })
+        ));
         assert!(matches!(check(3, b"abd"), Err(Mismatch::Digest { .. })));
     }
 }

@@ -94,7 +94,9 @@ pub enum Error {
         source: io::Error,
     },
     /// A blob the store should have is missing or damaged.
-    #[error("the store is damaged: blob {digest} {problem}; `lighter system check --repair` fetches it again")]
+    #[error(
+        "the store is damaged: blob {digest} {problem}; `lighter system check --repair` fetches it again"
+    )]
     Damaged {
         /// The blob.
         digest: Digest,
@@ -115,12 +117,23 @@ pub enum Error {
 
 fn list(platforms: &[Platform]) -> String {
     let names: Vec<String> = platforms.iter().map(Platform::to_string).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 /// For `map_err`: names the action and the path.
-pub(crate) fn file<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
-    move |source| Error::File { action, path: path.to_owned(), source }
+pub(crate) fn file<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |source| Error::File {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// The same for rustix.
@@ -128,5 +141,9 @@ pub(crate) fn errno<'a>(
     action: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(rustix::io::Errno) -> Error + 'a {
-    move |source| Error::File { action, path: path.to_owned(), source: source.into() }
+    move |source| Error::File {
+        action,
+        path: path.to_owned(),
+        source: source.into(),
+    }
 }

@@ -33,7 +33,9 @@ pub enum JsonError {
 /// Reads `bytes` as a `T`.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
     if bytes.len() as u64 > DOCUMENT_LIMIT {
-        return Err(JsonError::TooLarge { limit: DOCUMENT_LIMIT });
+        return Err(JsonError::TooLarge {
+            limit: DOCUMENT_LIMIT,
+        });
     }
     if depth(bytes) > DEPTH_LIMIT {
         return Err(JsonError::TooDeep);
@@ -77,9 +79,15 @@ mod tests {
     #[test]
     fn bombs_are_refused() {
         let deep = "[".repeat(100_000);
-        assert!(matches!(parse::<serde_json::Value>(deep.as_bytes()), Err(JsonError::TooDeep)));
+        assert!(matches!(
+            parse::<serde_json::Value>(deep.as_bytes()),
+            Err(JsonError::TooDeep)
+        ));
         let large = vec![b' '; 5 << 20];
-        assert!(matches!(parse::<serde_json::Value>(&large), Err(JsonError::TooLarge { .. })));
+        assert!(matches!(
+            parse::<serde_json::Value>(&large),
+            Err(JsonError::TooLarge { .. })
+        ));
     }
 
     #[test]

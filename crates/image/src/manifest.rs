@@ -26,10 +26,18 @@ pub struct Descriptor {
     /// Bytes.
     pub size: u64,
     /// Where else it can be had, for layers a registry may not keep.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub urls: Vec<String>,
     /// Notes for people and tools.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub annotations: BTreeMap<String, String>,
     /// The content itself in base64, for small things.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,7 +102,11 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Box<Descriptor>>,
     /// Notes for people and tools.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -117,7 +129,11 @@ pub struct Index {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Box<Descriptor>>,
     /// Notes for people and tools.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -167,7 +183,9 @@ impl Document {
 
 fn at_most(what: &str, count: usize, limit: usize) -> Result<(), JsonError> {
     if count > limit {
-        return Err(JsonError::Rule(format!("it has {count} {what}; at most {limit} are read")));
+        return Err(JsonError::Rule(format!(
+            "it has {count} {what}; at most {limit} are read"
+        )));
     }
     Ok(())
 }
@@ -175,7 +193,10 @@ fn at_most(what: &str, count: usize, limit: usize) -> Result<(), JsonError> {
 fn agreed_kind(shape: &Shape, said: &str) -> Result<Kind, JsonError> {
     let rule = |text: String| Err(JsonError::Rule(text));
     if shape.schema_one.is_some() || shape.schema_version == Some(1) {
-        return rule("it is of Docker's schema 1, which registries gave up in 2017: push the image again".into());
+        return rule(
+            "it is of Docker's schema 1, which registries gave up in 2017: push the image again"
+                .into(),
+        );
     }
     if shape.schema_version != Some(2) {
         return rule("its schemaVersion is not 2".into());
@@ -185,15 +206,19 @@ fn agreed_kind(shape: &Shape, said: &str) -> Result<Kind, JsonError> {
     {
         return rule(format!("it calls itself {inner} but was sent as {said}"));
     }
-    let (index, manifest) =
-        (shape.manifests.is_some(), shape.config.is_some() || shape.layers.is_some());
+    let (index, manifest) = (
+        shape.manifests.is_some(),
+        shape.config.is_some() || shape.layers.is_some(),
+    );
     match media_type::kind(said) {
         Some(Kind::Index) if index && !manifest => Ok(Kind::Index),
         Some(Kind::Manifest) if manifest && !index => Ok(Kind::Manifest),
         Some(Kind::Index | Kind::Manifest) => {
             rule(format!("its members do not fit its type {said}"))
         }
-        _ => rule(format!("its type is {said}, which is neither a manifest nor an index")),
+        _ => rule(format!(
+            "its type is {said}, which is neither a manifest nor an index"
+        )),
     }
 }
 
@@ -204,7 +229,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn reason(text: &str, media_type: &str) -> String {
-        Document::parse(text.as_bytes(), media_type).map_or_else(|e| e.to_string(), |d| format!("{d:?}"))
+        Document::parse(text.as_bytes(), media_type)
+            .map_or_else(|e| e.to_string(), |d| format!("{d:?}"))
     }
 
     #[test]

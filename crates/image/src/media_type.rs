@@ -66,10 +66,14 @@ pub fn kind(media_type: &str) -> Option<Kind> {
 fn layer(media_type: &str) -> Option<Packing> {
     let docker = media_type
         .strip_prefix("application/vnd.docker.image.rootfs.diff.tar")
-        .or_else(|| media_type.strip_prefix("application/vnd.docker.image.rootfs.foreign.diff.tar"));
+        .or_else(|| {
+            media_type.strip_prefix("application/vnd.docker.image.rootfs.foreign.diff.tar")
+        });
     let oci = media_type
         .strip_prefix("application/vnd.oci.image.layer.v1.tar")
-        .or_else(|| media_type.strip_prefix("application/vnd.oci.image.layer.nondistributable.v1.tar"));
+        .or_else(|| {
+            media_type.strip_prefix("application/vnd.oci.image.layer.nondistributable.v1.tar")
+        });
     match docker.or(oci)? {
         "" => Some(Packing::Plain),
         "+gzip" | ".gzip" => Some(Packing::Gzip),

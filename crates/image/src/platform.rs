@@ -19,7 +19,11 @@ pub struct Platform {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
     /// The version of Windows an image asks for.
-    #[serde(default, rename = "os.version", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "os.version",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub os_version: Option<String>,
     /// Features of the operating system an image asks for.
     #[serde(default, rename = "os.features", skip_serializing_if = "Vec::is_empty")]
@@ -28,7 +32,9 @@ pub struct Platform {
 
 /// The text is no platform.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a platform: write os/architecture or os/architecture/variant, for example linux/arm64")]
+#[error(
+    "{text:?} is not a platform: write os/architecture or os/architecture/variant, for example linux/arm64"
+)]
 pub struct InvalidPlatform {
     /// The text as given.
     pub text: String,
@@ -55,7 +61,11 @@ impl Platform {
     /// How well an image for `offered` runs here: smaller is better, `None` not at all.
     pub fn distance(&self, offered: &Self) -> Option<u32> {
         let wanted = Self::of(&self.os, &self.architecture, self.variant.as_deref());
-        let offered = Self::of(&offered.os, &offered.architecture, offered.variant.as_deref());
+        let offered = Self::of(
+            &offered.os,
+            &offered.architecture,
+            offered.variant.as_deref(),
+        );
         if wanted.os != offered.os || wanted.architecture != offered.architecture {
             return None;
         }
@@ -80,7 +90,9 @@ impl Platform {
 
 fn normalise(architecture: &str, variant: Option<&str>) -> (String, Option<String>) {
     let architecture = architecture.to_ascii_lowercase();
-    let variant = variant.map(str::to_ascii_lowercase).filter(|variant| !variant.is_empty());
+    let variant = variant
+        .map(str::to_ascii_lowercase)
+        .filter(|variant| !variant.is_empty());
     let (name, implied) = match architecture.as_str() {
         "i386" | "i486" | "i586" | "i686" | "x86" => ("386", None),
         "x86_64" | "x86-64" => ("amd64", None),
@@ -104,10 +116,14 @@ impl FromStr for Platform {
     type Err = InvalidPlatform;
 
     fn from_str(text: &str) -> Result<Self, InvalidPlatform> {
-        let invalid = || InvalidPlatform { text: text.chars().take(100).collect() };
+        let invalid = || InvalidPlatform {
+            text: text.chars().take(100).collect(),
+        };
         let good = |part: &&str| {
             !part.is_empty()
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
         };
         let parts: Vec<&str> = text.split('/').collect();
         if !parts.iter().all(good) {
@@ -165,9 +181,18 @@ mod tests {
         assert_eq!(v7.distance(&platform("linux/arm")), Some(0));
         assert_eq!(v7.distance(&platform("linux/arm/v5")), Some(2));
         assert_eq!(v7.distance(&platform("linux/arm/v8")), None);
-        assert_eq!(platform("amd64").distance(&platform("linux/amd64/v3")), None);
-        assert_eq!(platform("linux/amd64/v3").distance(&platform("linux/amd64/v2")), Some(1));
+        assert_eq!(
+            platform("amd64").distance(&platform("linux/amd64/v3")),
+            None
+        );
+        assert_eq!(
+            platform("linux/amd64/v3").distance(&platform("linux/amd64/v2")),
+            Some(1)
+        );
         assert_eq!(platform("amd64").distance(&platform("linux/arm64")), None);
-        assert_eq!(platform("amd64").distance(&platform("unknown/unknown")), None);
+        assert_eq!(
+            platform("amd64").distance(&platform("unknown/unknown")),
+            None
+        );
     }
 }

@@ -44,7 +44,9 @@ pub enum InvalidReference {
         name: String,
     },
     /// More than 255 characters.
-    #[error("invalid reference format: repository name must not be more than {NAME_LIMIT} characters")]
+    #[error(
+        "invalid reference format: repository name must not be more than {NAME_LIMIT} characters"
+    )]
     TooLong,
     /// 64 hexadecimal digits would look like an image id.
     #[error("invalid repository name ({text}), cannot specify 64-byte hexadecimal strings")]
@@ -63,7 +65,9 @@ impl Reference {
         digest: Option<&Digest>,
     ) -> Result<Self, InvalidReference> {
         let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
-        let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
+        let digest = digest
+            .map(|digest| format!("@{digest}"))
+            .unwrap_or_default();
         format!("{registry}/{repository}{tag}{digest}").parse()
     }
 
@@ -138,7 +142,11 @@ impl Reference {
 
     /// The same repository at a digest, without a tag.
     pub fn with_digest(&self, digest: &Digest) -> Self {
-        Self { tag: None, digest: Some(digest.clone()), ..self.clone() }
+        Self {
+            tag: None,
+            digest: Some(digest.clone()),
+            ..self.clone()
+        }
     }
 }
 
@@ -146,9 +154,13 @@ impl FromStr for Reference {
     type Err = InvalidReference;
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
-        let invalid = || InvalidReference::Format { text: text.chars().take(300).collect() };
+        let invalid = || InvalidReference::Format {
+            text: text.chars().take(300).collect(),
+        };
         if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(InvalidReference::LooksLikeId { text: text.to_owned() });
+            return Err(InvalidReference::LooksLikeId {
+                text: text.to_owned(),
+            });
         }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse().map_err(|_| invalid())?)),
@@ -169,7 +181,12 @@ impl FromStr for Reference {
             (None, Some(_)) => None,
             (None, None) => Some(DEFAULT_TAG.to_owned()),
         };
-        Ok(Self { registry, repository, tag, digest })
+        Ok(Self {
+            registry,
+            repository,
+            tag,
+            digest,
+        })
     }
 }
 
@@ -186,7 +203,11 @@ fn split_registry(name: &str) -> (String, String) {
         Some((first, rest)) if is_host(first) => (first, rest),
         _ => (DEFAULT_REGISTRY, name),
     };
-    let registry = if registry == "index.docker.io" { DEFAULT_REGISTRY } else { registry };
+    let registry = if registry == "index.docker.io" {
+        DEFAULT_REGISTRY
+    } else {
+        registry
+    };
     let official = registry == DEFAULT_REGISTRY && !repository.contains('/');
     let prefix = if official { "library/" } else { "" };
     (registry.to_owned(), format!("{prefix}{repository}"))
@@ -203,7 +224,11 @@ fn check_registry(registry: &str) -> Option<()> {
         Some(rest) => {
             let (address, port) = rest.split_once(']')?;
             address.parse::<std::net::Ipv6Addr>().ok()?;
-            (None, port.strip_prefix(':').or(if port.is_empty() { None } else { Some("") }))
+            (
+                None,
+                port.strip_prefix(':')
+                    .or(if port.is_empty() { None } else { Some("") }),
+            )
         }
         None => match registry.split_once(':') {
             Some((host, port)) => (Some(host), Some(port)),
@@ -212,12 +237,15 @@ fn check_registry(registry: &str) -> Option<()> {
     };
     let label = |label: &str| {
         !label.is_empty()
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
     let host_is_good = host.is_none_or(|host| host.split('.').all(label));
-    let port_is_good = port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
+    let port_is_good =
+        port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
     (host_is_good && port_is_good).then_some(())
 }
 
@@ -227,7 +255,9 @@ fn check_repository(repository: &str) -> Result<(), Option<InvalidReference>> {
     }
     let lower = repository.to_ascii_lowercase();
     if lower != repository && lower.split('/').all(is_path_part) {
-        return Err(Some(InvalidReference::UpperCase { name: repository.to_owned() }));
+        return Err(Some(InvalidReference::UpperCase {
+            name: repository.to_owned(),
+        }));
     }
     Err(None)
 }
@@ -249,7 +279,9 @@ fn is_tag(tag: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     tag.len() <= TAG_LIMIT
         && tag.bytes().next().is_some_and(word)
-        && tag.bytes().all(|byte| word(byte) || byte == b'.' || byte == b'-')
+        && tag
+            .bytes()
+            .all(|byte| word(byte) || byte == b'.' || byte == b'-')
 }
 
 impl TryFrom<String> for Reference {
@@ -288,7 +320,8 @@ mod tests {
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     fn canonical(text: &str) -> String {
-        text.parse::<Reference>().map_or_else(|error| format!("error: {error}"), |r| r.to_string())
+        text.parse::<Reference>()
+            .map_or_else(|error| format!("error: {error}"), |r| r.to_string())
     }
 
     #[test]
@@ -309,18 +342,51 @@ mod tests {
         ] {
             assert_eq!(canonical(text), full, "{text}");
         }
-        assert_eq!(canonical(&format!("nginx@{DIGEST}")), format!("docker.io/library/nginx@{DIGEST}"));
-        assert_eq!(canonical(&format!("a/b:t@{DIGEST}")), format!("docker.io/a/b:t@{DIGEST}"));
+        assert_eq!(
+            canonical(&format!("nginx@{DIGEST}")),
+            format!("docker.io/library/nginx@{DIGEST}")
+        );
+        assert_eq!(
+            canonical(&format!("a/b:t@{DIGEST}")),
+            format!("docker.io/a/b:t@{DIGEST}")
+        );
     }
 
     #[test]
     fn what_docker_refuses_is_refused() {
         for text in [
-            "", ":x", "/x", "x/", "a//b", "-a", "a-", "a..b", "a___b", "a:", "a:.b", "a b", "a\n",
-            "a@", "a@sha256:1", "a@b", "host:port/x", "host:99999/x", "ex_ample.com/x", "é",
-            "nginx:a/b", "../x", "a/../b", "-h.io/x", "[::1/x", "x:\u{661}",
+            "",
+            ":x",
+            "/x",
+            "x/",
+            "a//b",
+            "-a",
+            "a-",
+            "a..b",
+            "a___b",
+            "a:",
+            "a:.b",
+            "a b",
+            "a\n",
+            "a@",
+            "a@sha256:1",
+            "a@b",
+            "host:port/x",
+            "host:99999/x",
+            "ex_ample.com/x",
+            "é",
+            "nginx:a/b",
+            "../x",
+            "a/../b",
+            "-h.io/x",
+            "[::1/x",
+            "x:\u{661}",
         ] {
-            assert!(text.parse::<Reference>().is_err(), "{text:?} gave {}", canonical(text));
+            assert!(
+                text.parse::<Reference>().is_err(),
+                "{text:?} gave {}",
+                canonical(text)
+            );
         }
         assert_eq!(
             canonical("user/App"),

@@ -38,7 +38,12 @@ impl Snapshot {
     /// The directories of a snapshot prepared before.
     pub fn of(image: &Image, dir: &Path) -> Self {
         Self {
-            lower: image.layers.iter().rev().map(|layer| layer.directory.clone()).collect(),
+            lower: image
+                .layers
+                .iter()
+                .rev()
+                .map(|layer| layer.directory.clone())
+                .collect(),
             upper: dir.join("upper"),
             work: dir.join("work"),
         }

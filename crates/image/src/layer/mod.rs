@@ -22,7 +22,12 @@ pub(crate) fn copy_attributes(from: &Path, to: &Path) -> Result<(), crate::Error
     use crate::error::errno;
     use rustix::fs;
     let stat = fs::stat(from).map_err(errno("read", from))?;
-    fs::chown(to, Some(fs::Uid::from_raw(stat.st_uid)), Some(fs::Gid::from_raw(stat.st_gid))).map_err(errno("chown", to))?;
+    fs::chown(
+        to,
+        Some(fs::Uid::from_raw(stat.st_uid)),
+        Some(fs::Gid::from_raw(stat.st_gid)),
+    )
+    .map_err(errno("chown", to))?;
     fs::chmod(to, fs::Mode::from_raw_mode(stat.st_mode & 0o7777)).map_err(errno("chmod", to))?;
     Ok(())
 }

@@ -28,7 +28,10 @@ pub struct Partial {
 impl Store {
     /// Where a finished blob lies.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.images.join("blobs").join(digest.algorithm().name()).join(digest.hex())
+        self.images
+            .join("blobs")
+            .join(digest.algorithm().name())
+            .join(digest.hex())
     }
 
     /// Whether the blob is there; its content is checked when it is read.
@@ -39,7 +42,10 @@ impl Store {
 
     /// The bytes of a small blob (manifest, index or config), checked.
     pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
-        let damaged = |problem: String| Error::Damaged { digest: digest.clone(), problem };
+        let damaged = |problem: String| Error::Damaged {
+            digest: digest.clone(),
+            problem,
+        };
         let path = self.blob_path(digest);
         let metadata = match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -70,7 +76,11 @@ impl Store {
     pub(crate) fn write_blob_as(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
         let path = self.blob_path(digest);
         let there = fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64);
-        if there { Ok(()) } else { write_atomic(&path, bytes) }
+        if there {
+            Ok(())
+        } else {
+            write_atomic(&path, bytes)
+        }
     }
 
     /// Opens the partial blob if no other process has it.
@@ -93,7 +103,12 @@ impl Store {
             // Whoever had the lock before may have renamed the file away.
             let ours = partial.metadata().map_err(file("read", &path))?;
             if fs::metadata(&path).is_ok_and(|named| named.ino() == ours.ino()) {
-                return Ok(Some(Partial { file: partial, length: ours.len(), path, digest: digest.clone() }));
+                return Ok(Some(Partial {
+                    file: partial,
+                    length: ours.len(),
+                    path,
+                    digest: digest.clone(),
+                }));
             }
         }
     }

@@ -46,7 +46,10 @@ impl Store {
             Err(fs::TryLockError::WouldBlock) => {
                 let note = self.images.join("gc.wanted");
                 fs::write(&note, "").map_err(file("write", &note))?;
-                return Ok(Reclaimed { deferred: true, ..Reclaimed::default() });
+                return Ok(Reclaimed {
+                    deferred: true,
+                    ..Reclaimed::default()
+                });
             }
             Err(fs::TryLockError::Error(error)) => return Err(file("lock", &path)(error)),
         }
@@ -82,20 +85,37 @@ impl Store {
     /// A container's image may have lost its name; its blobs stay as well, so
     /// that the container can still be inspected and committed.
     fn mark_pinned(&self, manifest: &Descriptor, marked: &mut Marked) -> Result<(), Error> {
-        let Ok(bytes) = self.read_blob(&manifest.digest) else { return Ok(()) };
+        let Ok(bytes) = self.read_blob(&manifest.digest) else {
+            return Ok(());
+        };
         let docker = Document::parse(&bytes, media_type::DOCKER_MANIFEST).is_ok();
-        let media_type = if docker { media_type::DOCKER_MANIFEST } else { media_type::OCI_MANIFEST };
-        let descriptor = Descriptor { media_type: media_type.to_owned(), ..manifest.clone() };
+        let media_type = if docker {
+            media_type::DOCKER_MANIFEST
+        } else {
+            media_type::OCI_MANIFEST
+        };
+        let descriptor = Descriptor {
+            media_type: media_type.to_owned(),
+            ..manifest.clone()
+        };
         self.mark_tree(&descriptor, NESTING_LIMIT, marked)
     }
 
     /// Marks a document and all it leads to, as far as it is here.
-    fn mark_tree(&self, descriptor: &Descriptor, depth: usize, marked: &mut Marked) -> Result<(), Error> {
+    fn mark_tree(
+        &self,
+        descriptor: &Descriptor,
+        depth: usize,
+        marked: &mut Marked,
+    ) -> Result<(), Error> {
         let known = !marked.blobs.insert(descriptor.digest.clone());
         if known || depth == 0 || !self.blob_path(&descriptor.digest).exists() {
             return Ok(());
         }
-        if !matches!(media_type::kind(&descriptor.media_type), Some(Kind::Index | Kind::Manifest)) {
+        if !matches!(
+            media_type::kind(&descriptor.media_type),
+            Some(Kind::Index | Kind::Manifest)
+        ) {
             return Ok(());
         }
         let bytes = self.read_blob(&descriptor.digest)?;
@@ -107,12 +127,18 @@ impl Store {
             }
             Ok(Document::Manifest(manifest)) => {
                 marked.blobs.insert(manifest.config.digest.clone());
-                marked.blobs.extend(manifest.layers.iter().map(|layer| layer.digest.clone()));
+                marked
+                    .blobs
+                    .extend(manifest.layers.iter().map(|layer| layer.digest.clone()));
                 self.mark_layers(&manifest.config.digest, marked);
             }
             Err(source) => {
                 let digest = descriptor.digest.clone();
-                return Err(Error::Document { what: "manifest", digest, source });
+                return Err(Error::Document {
+                    what: "manifest",
+                    digest,
+                    source,
+                });
             }
         }
         Ok(())
@@ -120,11 +146,18 @@ impl Store {
 
     /// An artifact's config is no image's, and then there are no layers to keep.
     fn mark_layers(&self, config: &Digest, marked: &mut Marked) {
-        let Ok(bytes) = self.read_blob(config) else { return };
-        let Ok(config) = ImageConfig::parse(&bytes) else { return };
+        let Ok(bytes) = self.read_blob(config) else {
+            return;
+        };
+        let Ok(config) = ImageConfig::parse(&bytes) else {
+            return;
+        };
         let diff_ids = &config.rootfs.diff_ids;
         let names = chain_ids(diff_ids);
-        let names = names.iter().chain(diff_ids).map(|digest| layer_name(digest).to_owned());
+        let names = names
+            .iter()
+            .chain(diff_ids)
+            .map(|digest| layer_name(digest).to_owned());
         marked.layers.extend(names);
     }
 
@@ -135,7 +168,10 @@ impl Store {
                 let found = found.map_err(file("list", &dir))?;
                 let name = found.file_name();
                 let digest = format!("{algorithm}:{}", name.to_string_lossy()).parse::<Digest>();
-                if digest.as_ref().is_ok_and(|digest| marked.blobs.contains(digest)) {
+                if digest
+                    .as_ref()
+                    .is_ok_and(|digest| marked.blobs.contains(digest))
+                {
                     continue;
                 }
                 reclaimed.bytes += found.metadata().map_or(0, |metadata| metadata.len());

@@ -11,7 +11,9 @@ use super::{Store, open_lock, write_atomic};
 use crate::error::file;
 use crate::json::parse;
 use crate::media_type::OCI_INDEX;
-use crate::{Descriptor, Digest, Document, Error, Image, ImageConfig, Index, Layer, Manifest, Reference};
+use crate::{
+    Descriptor, Digest, Document, Error, Image, ImageConfig, Index, Layer, Manifest, Reference,
+};
 
 /// The standard annotation for a name in a layout.
 const NAME: &str = "org.opencontainers.image.ref.name";
@@ -79,7 +81,12 @@ impl Entry {
 impl Store {
     /// All names and nameless images, in the order they came.
     pub fn entries(&self) -> Result<Vec<Entry>, Error> {
-        Ok(self.read_index()?.manifests.iter().filter_map(Entry::read).collect())
+        Ok(self
+            .read_index()?
+            .manifests
+            .iter()
+            .filter_map(Entry::read)
+            .collect())
     }
 
     /// Finds by reference (`nginx:1`), by id (`sha256:...`) or by the beginning of an id.
@@ -101,7 +108,10 @@ impl Store {
         if is_reference_to(&chosen, name) {
             return Ok(vec![chosen]);
         }
-        Ok(entries.into_iter().filter(|entry| entry.id == chosen.id).collect())
+        Ok(entries
+            .into_iter()
+            .filter(|entry| entry.id == chosen.id)
+            .collect())
     }
 
     fn load(&self, entry: &Entry, entries: &[Entry]) -> Result<Image, Error> {
@@ -130,13 +140,24 @@ impl Store {
     /// The bytes and the media type of the chosen manifest.
     fn read_manifest(&self, entry: &Entry) -> Result<(Vec<u8>, String), Error> {
         if entry.manifest == entry.target.digest {
-            return Ok((self.read_blob(&entry.target.digest)?, entry.target.media_type.clone()));
+            return Ok((
+                self.read_blob(&entry.target.digest)?,
+                entry.target.media_type.clone(),
+            ));
         }
         let bytes = self.read_blob(&entry.target.digest)?;
-        let document = Document::parse(&bytes, &entry.target.media_type)
-            .map_err(|source| Error::Document { what: "index", digest: entry.target.digest.clone(), source })?;
+        let document = Document::parse(&bytes, &entry.target.media_type).map_err(|source| {
+            Error::Document {
+                what: "index",
+                digest: entry.target.digest.clone(),
+                source,
+            }
+        })?;
         let found = match document {
-            Document::Index(index) => index.manifests.into_iter().find(|m| m.digest == entry.manifest),
+            Document::Index(index) => index
+                .manifests
+                .into_iter()
+                .find(|m| m.digest == entry.manifest),
             Document::Manifest(_) => None,
         };
         let found = found.ok_or_else(|| Error::Damaged {
@@ -181,7 +202,11 @@ impl Store {
             manifest: image.descriptor.digest.clone(),
             size: image.size(),
             created: image.config.created.clone(),
-            repo_digest: image.repo_digests.iter().find(|r| r.name() == reference.name()).cloned(),
+            repo_digest: image
+                .repo_digests
+                .iter()
+                .find(|r| r.name() == reference.name())
+                .cloned(),
         };
         self.record(&entry)
     }
@@ -198,7 +223,9 @@ impl Store {
     pub fn untag(&self, removed: &[Entry]) -> Result<(), Error> {
         let removed: Vec<Descriptor> = removed.iter().map(Entry::write).collect();
         self.update_index(|index| {
-            index.manifests.retain(|descriptor| !removed.contains(descriptor));
+            index
+                .manifests
+                .retain(|descriptor| !removed.contains(descriptor));
             Ok(())
         })
     }
@@ -250,7 +277,11 @@ fn parse_manifest(digest: &Digest, bytes: &[u8], media_type: &str) -> Result<Man
             digest: digest.clone(),
             reason: "it is an index inside an index".to_owned(),
         }),
-        Err(source) => Err(Error::Document { what: "manifest", digest: digest.clone(), source }),
+        Err(source) => Err(Error::Document {
+            what: "manifest",
+            digest: digest.clone(),
+            source,
+        }),
     }
 }
 
@@ -271,7 +302,10 @@ fn place(manifests: &mut Vec<Descriptor>, entry: &Entry) {
     });
     manifests.push(entry.write());
     for mut before in named_before {
-        let known = manifests.iter().filter_map(Entry::read).any(|other| other.id == before.id);
+        let known = manifests
+            .iter()
+            .filter_map(Entry::read)
+            .any(|other| other.id == before.id);
         if !known {
             before.reference = None;
             manifests.push(before.write());
@@ -280,7 +314,8 @@ fn place(manifests: &mut Vec<Descriptor>, entry: &Entry) {
 }
 
 fn is_reference_to(entry: &Entry, name: &str) -> bool {
-    name.parse::<Reference>().is_ok_and(|reference| entry.reference.as_ref() == Some(&stored(&reference)))
+    name.parse::<Reference>()
+        .is_ok_and(|reference| entry.reference.as_ref() == Some(&stored(&reference)))
 }
 
 /// A digest makes the tag meaningless: the store knows such images by digest.
@@ -294,7 +329,9 @@ pub(crate) fn stored(reference: &Reference) -> Reference {
 fn choose<'a>(entries: &'a [Entry], name: &str) -> Result<&'a Entry, Error> {
     if let Ok(reference) = name.parse::<Reference>() {
         let reference = stored(&reference);
-        let named = entries.iter().find(|entry| entry.reference.as_ref() == Some(&reference));
+        let named = entries
+            .iter()
+            .find(|entry| entry.reference.as_ref() == Some(&reference));
         let by_digest = || {
             entries.iter().find(|entry| {
                 reference.digest().is_some() && entry.repo_digest.as_ref() == Some(&reference)
@@ -308,16 +345,28 @@ fn choose<'a>(entries: &'a [Entry], name: &str) -> Result<&'a Entry, Error> {
 }
 
 fn by_id<'a>(entries: &'a [Entry], name: &str) -> Result<&'a Entry, Error> {
-    let missing = || Error::NoSuchImage { name: name.to_owned() };
+    let missing = || Error::NoSuchImage {
+        name: name.to_owned(),
+    };
     let digits = name.strip_prefix("sha256:").unwrap_or(name);
-    if digits.is_empty() || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+    if digits.is_empty()
+        || !digits
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    {
         return Err(missing());
     }
-    let matching = || entries.iter().filter(|entry| entry.id.hex().starts_with(digits));
+    let matching = || {
+        entries
+            .iter()
+            .filter(|entry| entry.id.hex().starts_with(digits))
+    };
     let ids: BTreeSet<&Digest> = matching().map(|entry| &entry.id).collect();
     match ids.len() {
         0 => Err(missing()),
         1 => matching().next().ok_or_else(missing),
-        _ => Err(Error::Ambiguous { name: name.to_owned() }),
+        _ => Err(Error::Ambiguous {
+            name: name.to_owned(),
+        }),
     }
 }

@@ -50,10 +50,11 @@ impl Store {
         let chain = chain_ids(diff_ids);
         let each = diff_ids.iter().zip(&chain);
         each.map(|(diff_id, chain_id)| {
-            self.find_layer(diff_id, chain_id)?.ok_or_else(|| Error::Damaged {
-                digest: diff_id.clone(),
-                problem: "(an unpacked layer) is missing".to_owned(),
-            })
+            self.find_layer(diff_id, chain_id)?
+                .ok_or_else(|| Error::Damaged {
+                    digest: diff_id.clone(),
+                    problem: "(an unpacked layer) is missing".to_owned(),
+                })
         })
         .collect()
     }
@@ -75,7 +76,10 @@ impl Store {
                 .map_err(|error| file("read", &path)(error.into()))?;
             // The directory has half of the digest as its name; the record has all of it.
             let same = record.diff_id == *diff_id
-                && record.chain_id.as_ref().is_none_or(|chain| chain == chain_id);
+                && record
+                    .chain_id
+                    .as_ref()
+                    .is_none_or(|chain| chain == chain_id);
             if same {
                 return Ok(Some((directory.join("fs"), record)));
             }
@@ -93,11 +97,19 @@ impl Store {
         // The root of a layer without an entry for it is what docker makes.
         let root = directory.join("fs");
         rustix::fs::chmod(&root, 0o755.into()).map_err(errno("chmod", &root))?;
-        Ok(Staging { directory, _lock: lock, committed: false })
+        Ok(Staging {
+            directory,
+            _lock: lock,
+            committed: false,
+        })
     }
 
     /// Gives a staged layer its name. Call it after [`Store::sync_layers`].
-    pub(crate) fn commit_layer(&self, staging: &mut Staging, record: &LayerRecord) -> Result<PathBuf, Error> {
+    pub(crate) fn commit_layer(
+        &self,
+        staging: &mut Staging,
+        record: &LayerRecord,
+    ) -> Result<PathBuf, Error> {
         let key = record.chain_id.as_ref().unwrap_or(&record.diff_id);
         let directory = self.layers.join(layer_name(key));
         match fs::rename(&staging.directory, &directory) {
@@ -163,7 +175,8 @@ impl Staging {
     /// Writes `layer.json`.
     pub(crate) fn describe(&self, record: &LayerRecord) -> Result<(), Error> {
         let path = self.directory.join("layer.json");
-        let bytes = serde_json::to_vec(record).map_err(|error| file("write", &path)(error.into()))?;
+        let bytes =
+            serde_json::to_vec(record).map_err(|error| file("write", &path)(error.into()))?;
         write_unsynced(&path, &bytes)
     }
 }
@@ -193,4 +206,3 @@ pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
     }
     chain
 }
-

@@ -52,7 +52,10 @@ pub struct InUse {
 impl Store {
     /// Opens the store below `root`, making it when there is none.
     pub fn open(root: &Path) -> Result<Self, Error> {
-        let store = Self { images: root.join("images"), layers: root.join("layers") };
+        let store = Self {
+            images: root.join("images"),
+            layers: root.join("layers"),
+        };
         match fs::read_to_string(store.images.join("version")) {
             Ok(version) => store.check_version(version.trim())?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => store.create(root)?,
@@ -81,7 +84,10 @@ impl Store {
         make_directory(&self.layers)?;
         write_atomic(&self.images.join("oci-layout"), LAYOUT)?;
         self.update_index(|_| Ok(()))?;
-        write_atomic(&self.images.join("version"), format!("{VERSION}\n").as_bytes())
+        write_atomic(
+            &self.images.join("version"),
+            format!("{VERSION}\n").as_bytes(),
+        )
     }
 
     /// The OCI image layout, for other tools.
@@ -94,7 +100,10 @@ impl Store {
         let path = self.images.join("gc.lock");
         let lock = open_lock(&path)?;
         lock.lock_shared().map_err(file("lock", &path))?;
-        Ok(InUse { store: self.clone(), lock: Some(lock) })
+        Ok(InUse {
+            store: self.clone(),
+            lock: Some(lock),
+        })
     }
 }
 
@@ -118,7 +127,11 @@ pub(crate) fn open_lock(path: &Path) -> Result<File, Error> {
 
 /// mkdir -p with mode 0700.
 pub(crate) fn make_directory(path: &Path) -> Result<(), Error> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(file("make directory", path))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(file("make directory", path))
 }
 
 /// Writes under another name, syncs, renames, syncs the directory.
@@ -155,11 +168,17 @@ fn replace(path: &Path, bytes: &[u8], sync: fn(&File) -> io::Result<()>) -> Resu
 /// A part of a file name that no other thread or process uses now.
 pub(crate) fn unique() -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
-    format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "{}-{}",
+        std::process::id(),
+        COUNTER.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(file("sync", path))
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(file("sync", path))
 }
 
 /// Removes a tree; one that is gone already is no error.

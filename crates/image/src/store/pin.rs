@@ -33,14 +33,21 @@ impl Store {
             directory: directory.to_owned(),
             image: image.id.clone(),
             manifest: image.descriptor.digest.clone(),
-            layers: image.layers.iter().filter_map(|layer| name(&layer.directory)).collect(),
+            layers: image
+                .layers
+                .iter()
+                .filter_map(|layer| name(&layer.directory))
+                .collect(),
         };
         // Looked at again under the lock: the image may have been collected since it was found.
         for layer in &image.layers {
             fs::metadata(&layer.directory).map_err(file("use layer", &layer.directory))?;
         }
         let key = Digest::of(directory.as_os_str().as_encoded_bytes());
-        let path = self.images.join("pins").join(format!("{}.json", &key.hex()[..32]));
+        let path = self
+            .images
+            .join("pins")
+            .join(format!("{}.json", &key.hex()[..32]));
         let bytes = serde_json::to_vec(&pin).map_err(|error| file("write", &path)(error.into()))?;
         // Not synced: a power cut that loses the pin ends the container too, and
         // starting it again prepares, and so pins, its snapshot anew.
@@ -50,7 +57,10 @@ impl Store {
     /// The directories of the snapshots that use image `id`.
     pub fn users(&self, id: &Digest) -> Result<Vec<PathBuf>, Error> {
         let pins = self.pins()?.into_iter();
-        Ok(pins.filter(|pin| pin.image == *id).map(|pin| pin.directory).collect())
+        Ok(pins
+            .filter(|pin| pin.image == *id)
+            .map(|pin| pin.directory)
+            .collect())
     }
 
     /// The pins whose snapshots exist; void ones are removed on the way.
@@ -62,7 +72,9 @@ impl Store {
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            let pin = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Pin>(&bytes).ok());
+            let pin = fs::read(&path)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Pin>(&bytes).ok());
             match pin {
                 Some(pin) if pin.directory.exists() => pins.push(pin),
                 _ => super::remove_file(&path)?,
