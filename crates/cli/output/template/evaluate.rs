@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Error;
-use super::functions::{self, Set};
+use super::functions::{self, Fault, Set};
 use super::lex;
 use super::parse::{Command, Node, Operand, OperandKind, Pipeline, Program};
 use super::print;
@@ -42,13 +42,28 @@ enum Flow {
 
 impl<'p> State<'p> {
     fn error(&self, span: &std::ops::Range<usize>, what: impl Into<String>) -> Error {
+        self.error_at(span.start, span, what)
+    }
+
+    /// An error about a span, found at a place in it.
+    fn error_at(&self, at: usize, span: &std::ops::Range<usize>, what: impl Into<String>) -> Error {
         let source = &self.program.source;
         Error::Execute {
-            line: lex::line_of(source, span.start),
-            column: lex::column_of(source, span.start),
+            line: lex::line_of(source, at),
+            column: lex::column_of(source, at),
             at: source.get(span.clone()).unwrap_or_default().to_owned(),
             what: what.into(),
         }
+    }
+
+    fn fault(&self, name: &str, span: &std::ops::Range<usize>, fault: Fault) -> Error {
+        let what = match fault {
+            Fault::Count { want, got } => {
+                format!("wrong number of args for {name}: want {want} got {got}")
+            }
+            Fault::Argument(what) => format!("error calling {name}: {what}"),
+        };
+        self.error(span, what)
     }
 
     /// A block and the variables that live no longer than it.
@@ -176,7 +191,7 @@ impl<'p> State<'p> {
         with: Option<&'p Pipeline>,
         dot: &Value,
     ) -> Result<(), Error> {
-        let span = at..at + "template".len();
+        let span = at..at + self.program.source[at..].find("}}").map_or(8, |end| end);
         let Some(body) = self.program.defines.get(name) else {
             return Err(self.error(&span, format!("template {name:?} not defined")));
         };
@@ -221,17 +236,19 @@ impl<'p> State<'p> {
         let (first, rest) = (&command.words[0], &command.words[1..]);
         match &first.kind {
             OperandKind::Function(name) => self.call(name, first, rest, dot, piped),
+            OperandKind::Nil => Err(self.error(&first.span, "nil is not a command")),
             _ if rest.is_empty() && piped.is_none() => self.operand(first, dot),
             _ if first.fields.last().is_some_and(|field| field == "Label") => {
                 let arguments = self.arguments(rest, dot, piped)?;
                 self.label(first, &arguments, dot)
             }
             _ => {
-                let text = &self.program.source[first.span.clone()];
-                Err(self.error(
-                    &first.span,
-                    format!("can't give argument to non-function {text}"),
-                ))
+                let name = match first.fields.last() {
+                    Some(field) => field,
+                    None => &self.program.source[first.span.clone()],
+                };
+                let what = format!("{name} has arguments but cannot be invoked as function");
+                Err(self.error(&first.span, what))
             }
         }
     }
@@ -262,9 +279,11 @@ impl<'p> State<'p> {
             self.short_circuit(name == "and", operand, words, dot, piped)?
         } else {
             let arguments = self.arguments(words, dot, piped)?;
-            functions::call(name, &arguments, self.set).map_err(|what| {
-                self.error(&operand.span, format!("error calling {name}: {what}"))
-            })?
+            {
+                let span = operand.span.start..words.last().unwrap_or(operand).span.end;
+                functions::call(name, &arguments, self.set)
+                    .map_err(|fault| self.fault(name, &span, fault))?
+            }
         };
         self.fields(operand, value)
     }
@@ -286,9 +305,15 @@ impl<'p> State<'p> {
             }
             last = Some(value);
         }
-        piped
-            .or(last)
-            .ok_or_else(|| self.error(&operand.span, "wrong number of args: want at least 1 got 0"))
+        piped.or(last).ok_or_else(|| {
+            self.error(
+                &operand.span,
+                format!(
+                    "wrong number of args for {}: want at least 1 got 0",
+                    if stop_at_false { "and" } else { "or" }
+                ),
+            )
+        })
     }
 
     fn operand(&mut self, operand: &Operand, dot: &Value) -> Result<Value, Error> {
@@ -310,7 +335,7 @@ impl<'p> State<'p> {
 
     fn fields(&self, operand: &Operand, value: Value) -> Result<Value, Error> {
         operand.fields.iter().try_fold(value, |value, name| {
-            field(value, name).map_err(|what| self.error(&operand.span, what))
+            field(value, name).map_err(|what| self.error_at(operand.place, &operand.span, what))
         })
     }
 

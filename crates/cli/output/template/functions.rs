@@ -15,6 +15,30 @@ pub enum Set {
     Headings,
 }
 
+/// Why a call gave no value.
+#[derive(Debug)]
+pub enum Fault {
+    /// Too few or too many arguments.
+    Count {
+        /// How many there must be.
+        want: &'static str,
+        /// How many there are.
+        got: usize,
+    },
+    /// The function did not like an argument.
+    Argument(String),
+}
+
+impl<T: Into<String>> From<T> for Fault {
+    fn from(what: T) -> Self {
+        Self::Argument(what.into())
+    }
+}
+
+fn fault<T>(what: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault::Argument(what.into()))
+}
+
 const GO: &[&str] = &[
     "and", "or", "not", "len", "index", "slice", "print", "printf", "println", "html", "js",
     "urlquery", "eq", "ne", "lt", "le", "gt", "ge",
@@ -29,7 +53,7 @@ pub fn is_known(name: &str) -> bool {
 }
 
 /// Calls a function; `and` and `or` never come here, since they do not evaluate all arguments.
-pub fn call(name: &str, arguments: &[Value], set: Set) -> Result<Value, String> {
+pub fn call(name: &str, arguments: &[Value], set: Set) -> Result<Value, Fault> {
     if set == Set::Headings && DOCKER.contains(&name) {
         return Ok(arguments
             .iter()
@@ -61,7 +85,7 @@ pub fn call(name: &str, arguments: &[Value], set: Set) -> Result<Value, String> 
     }
 }
 
-fn unary(name: &str, argument: &Value) -> Result<Value, String> {
+fn unary(name: &str, argument: &Value) -> Result<Value, Fault> {
     match name {
         "not" => Ok((!is_true(argument)).into()),
         "len" => length(argument).map(Value::from),
@@ -71,7 +95,7 @@ fn unary(name: &str, argument: &Value) -> Result<Value, String> {
         "lower" => Ok(text(argument)?.to_lowercase().into()),
         "upper" => Ok(text(argument)?.to_uppercase().into()),
         "title" => Ok(title(text(argument)?).into()),
-        _ => Err(format!("{name} is not a function")),
+        _ => fault(format!("{name} is not a function")),
     }
 }
 
@@ -87,51 +111,51 @@ pub fn is_true(value: &Value) -> bool {
     }
 }
 
-fn one(arguments: &[Value]) -> Result<&Value, String> {
+fn one(arguments: &[Value]) -> Result<&Value, Fault> {
     match arguments {
         [argument] => Ok(argument),
-        _ => Err(format!(
-            "wrong number of args: want 1 got {}",
-            arguments.len()
-        )),
+        _ => Err(Fault::Count {
+            want: "1",
+            got: arguments.len(),
+        }),
     }
 }
 
-fn two(arguments: &[Value]) -> Result<(&Value, &Value), String> {
+fn two(arguments: &[Value]) -> Result<(&Value, &Value), Fault> {
     match arguments {
         [first, second] => Ok((first, second)),
-        _ => Err(format!(
-            "wrong number of args: want 2 got {}",
-            arguments.len()
-        )),
+        _ => Err(Fault::Count {
+            want: "2",
+            got: arguments.len(),
+        }),
     }
 }
 
-fn text(value: &Value) -> Result<&str, String> {
+fn text(value: &Value) -> Result<&str, Fault> {
     match value {
         Value::String(text) => Ok(text),
         Value::Null => Ok(""),
-        other => Err(format!(
+        other => fault(format!(
             "wrong type for value; expected string; got {}",
             print::type_of(other)
         )),
     }
 }
 
-fn whole(value: &Value) -> Result<usize, String> {
+fn whole(value: &Value) -> Result<usize, Fault> {
     value
         .as_u64()
         .and_then(|number| usize::try_from(number).ok())
-        .ok_or_else(|| format!("expected a number, got {}", print::shown(value)))
+        .ok_or_else(|| Fault::from(format!("expected a number, got {}", print::shown(value))))
 }
 
 /// True if the first equals any of the others.
-fn equal(arguments: &[Value]) -> Result<bool, String> {
+fn equal(arguments: &[Value]) -> Result<bool, Fault> {
     let Some((first, others)) = arguments
         .split_first()
         .filter(|(_, others)| !others.is_empty())
     else {
-        return Err("missing argument for comparison".into());
+        return fault("missing argument for comparison");
     };
     for other in others {
         if same(first, other)? {
@@ -141,18 +165,18 @@ fn equal(arguments: &[Value]) -> Result<bool, String> {
     Ok(false)
 }
 
-fn same(left: &Value, right: &Value) -> Result<bool, String> {
+fn same(left: &Value, right: &Value) -> Result<bool, Fault> {
     match (left, right) {
         (Value::Null, _) | (_, Value::Null) => Ok(left == right),
         (Value::Bool(left), Value::Bool(right)) => Ok(left == right),
         (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => {
-            Err("non-comparable type for comparison".into())
+            fault("non-comparable type for comparison")
         }
         _ => order(left, right).map(|order| order == Ordering::Equal),
     }
 }
 
-fn order(left: &Value, right: &Value) -> Result<Ordering, String> {
+fn order(left: &Value, right: &Value) -> Result<Ordering, Fault> {
     match (left, right) {
         (Value::String(left), Value::String(right)) => Ok(left.cmp(right)),
         (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
@@ -160,13 +184,13 @@ fn order(left: &Value, right: &Value) -> Result<Ordering, String> {
             _ => left
                 .as_f64()
                 .partial_cmp(&right.as_f64())
-                .ok_or_else(|| "incompatible types for comparison".into()),
+                .ok_or_else(|| Fault::from("incompatible types for comparison")),
         },
-        _ => Err("incompatible types for comparison".into()),
+        _ => fault("incompatible types for comparison"),
     }
 }
 
-fn compare(name: &str, arguments: &[Value]) -> Result<bool, String> {
+fn compare(name: &str, arguments: &[Value]) -> Result<bool, Fault> {
     let (left, right) = two(arguments)?;
     if name == "ne" {
         return same(left, right).map(|same| !same);
@@ -180,21 +204,24 @@ fn compare(name: &str, arguments: &[Value]) -> Result<bool, String> {
     })
 }
 
-fn length(value: &Value) -> Result<usize, String> {
+fn length(value: &Value) -> Result<usize, Fault> {
     match value {
         Value::String(text) => Ok(text.len()),
         Value::Array(items) => Ok(items.len()),
         Value::Object(map) => Ok(map.len()),
         Value::Null => Ok(0),
-        other => Err(format!("len of type {}", print::type_of(other))),
+        other => fault(format!("len of type {}", print::type_of(other))),
     }
 }
 
 /// `index x 1 "a"` is `x[1]["a"]`. A key that a map lacks is an empty string, as in
 /// docker's maps of labels.
-fn index(arguments: &[Value]) -> Result<Value, String> {
+fn index(arguments: &[Value]) -> Result<Value, Fault> {
     let Some((item, keys)) = arguments.split_first() else {
-        return Err("wrong number of args: want at least 1 got 0".into());
+        return Err(Fault::Count {
+            want: "at least 1",
+            got: 0,
+        });
     };
     keys.iter()
         .try_fold(item.clone(), |item, key| match (&item, key) {
@@ -204,51 +231,53 @@ fn index(arguments: &[Value]) -> Result<Value, String> {
             (Value::Array(items), Value::Number(_)) => items
                 .get(whole(key)?)
                 .cloned()
-                .ok_or_else(|| format!("index out of range: {}", print::shown(key))),
+                .ok_or_else(|| Fault::from(format!("index out of range: {}", print::shown(key)))),
             (Value::String(text), Value::Number(_)) => text
                 .as_bytes()
                 .get(whole(key)?)
                 .map(|byte| Value::from(*byte))
-                .ok_or_else(|| format!("index out of range: {}", print::shown(key))),
+                .ok_or_else(|| Fault::from(format!("index out of range: {}", print::shown(key)))),
             (Value::Null, _) => Ok("".into()),
-            _ => Err(format!(
+            _ => fault(format!(
                 "can't index item of type {}",
                 print::type_of(&item)
             )),
         })
 }
 
-fn slice(arguments: &[Value]) -> Result<Value, String> {
-    let (item, bounds) = arguments
-        .split_first()
-        .ok_or("wrong number of args: want at least 1 got 0")?;
+fn slice(arguments: &[Value]) -> Result<Value, Fault> {
+    let (item, bounds) = arguments.split_first().ok_or(Fault::Count {
+        want: "at least 1",
+        got: 0,
+    })?;
     let size = length(item)?;
     let start = bounds.first().map_or(Ok(0), whole)?;
     let end = bounds.get(1).map_or(Ok(size), whole)?;
     if start > end || end > size {
-        return Err(format!("index out of range: {start}:{end}"));
+        return fault(format!("index out of range: {start}:{end}"));
     }
     match item {
         Value::String(text) => text
             .get(start..end)
             .map(Value::from)
-            .ok_or_else(|| "slice cuts a character".to_owned()),
+            .ok_or_else(|| Fault::from("slice cuts a character")),
         Value::Array(items) => Ok(items[start..end].to_vec().into()),
-        other => Err(format!(
+        other => fault(format!(
             "can't slice item of type {}",
             print::type_of(other)
         )),
     }
 }
 
-fn printf(arguments: &[Value]) -> Result<Value, String> {
-    let (format, values) = arguments
-        .split_first()
-        .ok_or("wrong number of args: want at least 1 got 0")?;
+fn printf(arguments: &[Value]) -> Result<Value, Fault> {
+    let (format, values) = arguments.split_first().ok_or(Fault::Count {
+        want: "at least 1",
+        got: 0,
+    })?;
     Ok(print::printf(text(format)?, values).into())
 }
 
-fn join(list: &Value, separator: &str) -> Result<Value, String> {
+fn join(list: &Value, separator: &str) -> Result<Value, Fault> {
     match list {
         Value::Array(items) => Ok(items
             .iter()
@@ -257,14 +286,14 @@ fn join(list: &Value, separator: &str) -> Result<Value, String> {
             .join(separator)
             .into()),
         Value::Null => Ok("".into()),
-        other => Err(format!(
+        other => fault(format!(
             "wrong type for value; expected []string; got {}",
             print::type_of(other)
         )),
     }
 }
 
-fn split(source: &str, separator: &str) -> Result<Value, String> {
+fn split(source: &str, separator: &str) -> Result<Value, Fault> {
     let parts: Vec<Value> = match separator {
         "" => source.chars().map(|c| c.to_string().into()).collect(),
         _ => source.split(separator).map(Value::from).collect(),
@@ -272,16 +301,16 @@ fn split(source: &str, separator: &str) -> Result<Value, String> {
     Ok(parts.into())
 }
 
-fn truncate(source: &str, length: usize) -> Result<Value, String> {
+fn truncate(source: &str, length: usize) -> Result<Value, Fault> {
     Ok(source.chars().take(length).collect::<String>().into())
 }
 
-fn pad(arguments: &[Value]) -> Result<Value, String> {
+fn pad(arguments: &[Value]) -> Result<Value, Fault> {
     let [source, before, after] = arguments else {
-        return Err(format!(
-            "wrong number of args: want 3 got {}",
-            arguments.len()
-        ));
+        return Err(Fault::Count {
+            want: "3",
+            got: arguments.len(),
+        });
     };
     let (source, before, after) = (
         text(source)?,

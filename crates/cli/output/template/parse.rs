@@ -66,6 +66,8 @@ pub struct Command {
 pub struct Operand {
     /// Bytes of the template it was read from.
     pub span: std::ops::Range<usize>,
+    /// Where Go says it is: at the second link of a chain.
+    pub place: usize,
     pub kind: OperandKind,
     /// The `.Name`s that follow.
     pub fields: Vec<String>,
@@ -437,18 +439,21 @@ impl Parser<'_> {
             Kind::Open => self.parenthesis(token.at, rest)?,
             _ => return Err(self.error(token.at, "unexpected token in operand")),
         };
+        let mut place = None;
         while let Some(Token {
             kind: Kind::Field(name),
             spaced: false,
-            ..
+            at,
         }) = rest.first()
         {
+            place.get_or_insert(*at);
             fields.push(name.clone());
             *rest = &rest[1..];
         }
         let end = self.operand_end(token.at, rest);
         Ok(Operand {
             span: token.at..end,
+            place: place.unwrap_or(token.at),
             kind,
             fields,
         })

@@ -36,10 +36,10 @@ fn verb_v(value: &Value) -> String {
     }
 }
 
-/// Go's `%v` of a float: `%g` with an exponent from 1e21 on and below 1e-4.
+/// Go's `%v` of a float: the fewest digits, with an exponent from 1e6 on and below 1e-4.
 fn shortest(float: f64) -> String {
     let magnitude = float.abs();
-    if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
+    if magnitude != 0.0 && !(1e-4..1e6).contains(&magnitude) {
         let text = format!("{float:e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let number: i32 = exponent.parse().unwrap_or_default();

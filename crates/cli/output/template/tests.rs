@@ -285,10 +285,13 @@ fn pipelines_pass_the_last_argument() {
 #[test]
 fn errors_name_the_place() {
     insta::assert_snapshot!(fail("{{.Foo}}"), @r#"template: :1:2: executing "" at <.Foo>: map has no entry for key "Foo""#);
-    insta::assert_snapshot!(fail("ab\n {{.State.Foo}}"), @r#"template: :2:3: executing "" at <.State.Foo>: map has no entry for key "Foo""#);
-    insta::assert_snapshot!(fail("{{.State.Health.Status}}"), @r#"template: :1:2: executing "" at <.State.Health.Status>: nil pointer evaluating interface {}.Status"#);
-    insta::assert_snapshot!(fail("{{.Name.X}}"), @r#"template: :1:2: executing "" at <.Name.X>: can't evaluate field X in type string"#);
-    insta::assert_snapshot!(fail("{{index .Config.Env 9}}"), @r#"template: :1:2: executing "" at <index>: error calling index: index out of range: 9"#);
+    insta::assert_snapshot!(fail("ab\n {{.State.Foo}}"), @r#"template: :2:9: executing "" at <.State.Foo>: map has no entry for key "Foo""#);
+    insta::assert_snapshot!(fail("{{.State.Health.Status}}"), @r#"template: :1:8: executing "" at <.State.Health.Status>: nil pointer evaluating interface {}.Status"#);
+    insta::assert_snapshot!(fail("{{.Name.X}}"), @r#"template: :1:7: executing "" at <.Name.X>: can't evaluate field X in type string"#);
+    insta::assert_snapshot!(fail("{{index .Config.Env 9}}"), @r#"template: :1:2: executing "" at <index .Config.Env 9>: error calling index: index out of range: 9"#);
+    insta::assert_snapshot!(fail("{{json 1 2}}"), @r#"template: :1:2: executing "" at <json 1 2>: wrong number of args for json: want 1 got 2"#);
+    insta::assert_snapshot!(fail("{{nil}}"), @r#"template: :1:2: executing "" at <nil>: nil is not a command"#);
+    insta::assert_snapshot!(fail("{{eq 1 \"a\"}}"), @r#"template: :1:2: executing "" at <eq 1 "a">: error calling eq: incompatible types for comparison"#);
     insta::assert_snapshot!(fail("{{foo}}"), @r#"template parsing error: template: :1: function "foo" not defined"#);
     insta::assert_snapshot!(fail("{{if .Name}}"), @"template parsing error: template: :1: unexpected EOF");
     insta::assert_snapshot!(fail("{{.Name"), @"template parsing error: template: :1: unclosed action");
@@ -296,9 +299,9 @@ fn errors_name_the_place() {
     insta::assert_snapshot!(fail("{{$x}}"), @r#"template parsing error: template: :1: undefined variable "$x""#);
     insta::assert_snapshot!(fail("{{}}"), @"template parsing error: template: :1: missing value for command");
     insta::assert_snapshot!(fail("{{.A | }}"), @"template parsing error: template: :1: missing value for command");
-    insta::assert_snapshot!(fail("{{template \"x\"}}"), @r#"template: :1:2: executing "" at <template>: template "x" not defined"#);
+    insta::assert_snapshot!(fail("{{template \"x\"}}"), @r#"template: :1:2: executing "" at <template "x">: template "x" not defined"#);
     insta::assert_snapshot!(fail("{{break}}"), @"template parsing error: template: :1: {{break}} outside {{range}}");
-    insta::assert_snapshot!(fail("{{.Name 1}}"), @r#"template: :1:2: executing "" at <.Name>: can't give argument to non-function .Name"#);
+    insta::assert_snapshot!(fail("{{.Name 1}}"), @r#"template: :1:2: executing "" at <.Name>: Name has arguments but cannot be invoked as function"#);
 }
 
 #[test]
