@@ -13,6 +13,8 @@ pub mod error;
 pub mod file;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
+pub mod nft;
 pub mod op;
 pub mod play;
 pub mod process;

@@ -9,12 +9,13 @@
 //! below it (openat2(2), `RESOLVE_IN_ROOT`).
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::namespace::Namespace;
+use crate::netlink::{Address, Bridge, Route, Veth};
+use crate::nft::{Element, Table};
 
 /// A path inside the container's root, absolute there.
 ///
@@ -299,28 +300,13 @@ pub enum Op {
     },
 
     // ---- network -------------------------------------------------------
-    /// Create a pair of connected network interfaces, one end in the container. veth(4).
+    /// Create a virtual cable: one end on a bridge, the other in the container, both on. veth(4).
     ///
-    /// Host side, after [`Op::Clone`].
-    VethAdd {
-        /// Name of the host's end.
-        host: String,
-        /// Name of the container's end, inside its network namespace.
-        peer: String,
-        /// Hardware address of the container's end.
-        mac: Option<[u8; 6]>,
-        /// Largest packet, in bytes.
-        mtu: Option<u32>,
-        /// The bridge that the host's end joins.
-        bridge: Option<String>,
-    },
-    /// Create a bridge unless it exists. bridge(8).
-    BridgeAdd {
-        /// Its name.
-        name: String,
-        /// Largest packet, in bytes.
-        mtu: Option<u32>,
-    },
+    /// Host side, after [`Op::Clone`]: the far end is born in the network namespace of the
+    /// container's process.
+    VethAdd(Veth),
+    /// Create a bridge and switch it on, unless it exists. bridge(8).
+    BridgeAdd(Bridge),
     /// Move an interface of the host into the container. config-linux.md, Network devices.
     LinkMove {
         /// Name on the host.
@@ -338,28 +324,45 @@ pub enum Op {
         /// Its name.
         name: String,
     },
-    /// Give an interface an address. rtnetlink(7).
-    AddressAdd {
-        /// The interface.
-        link: String,
-        /// The address.
-        address: IpAddr,
-        /// Length of the network's prefix, in bits.
-        prefix: u8,
+    /// Give an interface an address; one that it has is no error. rtnetlink(7).
+    AddressAdd(Address),
+    /// Add a route; one that is there is no error. rtnetlink(7).
+    RouteAdd(Route),
+    /// Have elements in the sets and maps of a table, making the table when it is missing.
+    ///
+    /// One transaction of nf_tables; packets see all of it or nothing. nft(8), Linux 5.7.
+    FirewallAdd {
+        /// The table they belong in.
+        table: Table,
+        /// What is added.
+        elements: Vec<Element>,
     },
-    /// Add a route. rtnetlink(7).
-    RouteAdd {
-        /// Network and length of its prefix; `None` is the default route.
-        destination: Option<(IpAddr, u8)>,
-        /// The router.
-        gateway: Option<IpAddr>,
-        /// The interface.
-        link: Option<String>,
+    /// Take elements out of a table again; what is missing is no error. nft(8).
+    FirewallRemove {
+        /// The table's name.
+        table: String,
+        /// What is taken out.
+        elements: Vec<Element>,
     },
-    /// Add an element to a set or map of a table of ours. nft(8).
-    NftAdd(NftElement),
-    /// Take an element out again; a missing one is no error. nft(8).
-    NftDelete(NftElement),
+    /// Delete a table with everything in it; a missing one is no error. nft(8).
+    FirewallDelete {
+        /// The table's name.
+        table: String,
+    },
+    /// Let a bridge's packets pass the chains of others that drop forwarded packets by policy.
+    ///
+    /// Docker and ufw set such a policy for `iptables`' FORWARD chain; an accept in a table of
+    /// ours does not overrule a drop in theirs, so the rule has to stand in their chain. What may
+    /// be forwarded is still decided by our own table. iptables(8), nft(8).
+    ForwardAllow {
+        /// The bridge.
+        bridge: String,
+    },
+    /// Take the rules of [`Op::ForwardAllow`] out again; missing ones are no error.
+    ForwardForget {
+        /// The bridge.
+        bridge: String,
+    },
 
     // ---- files ----------------------------------------------------------
     /// Create a directory of the host, and those above it. mkdir(2).
@@ -670,17 +673,4 @@ pub struct Exec {
     pub env: Vec<String>,
     /// How many descriptors after the standard streams stay open.
     pub preserve_fds: u32,
-}
-
-/// An element of a set or map in one of lighter's nftables tables.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NftElement {
-    /// Table.
-    pub table: String,
-    /// Set or map.
-    pub set: String,
-    /// Parts of the key, as nft(8) writes them.
-    pub key: Vec<String>,
-    /// Parts of the value of a map, or a verdict.
-    pub value: Vec<String>,
 }
