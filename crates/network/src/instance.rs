@@ -1,0 +1,1 @@
+//! The names that this lighter gives to things it makes on the host.

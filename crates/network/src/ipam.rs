@@ -1,0 +1,1 @@
+//! Choosing free subnets and free addresses.
