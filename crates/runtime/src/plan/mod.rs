@@ -1,5 +1,7 @@
 //! The order of a container's birth.
 
+pub mod seccomp;
+
 use kernel::op::Overlay;
 use kernel::{Script, Step};
 
