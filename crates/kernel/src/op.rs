@@ -293,6 +293,16 @@ pub enum Op {
         /// Directory in a cgroup filesystem.
         path: PathBuf,
     },
+    /// Make a user the owner of a cgroup, who may then arrange groups below it. cgroups(7),
+    /// Delegation.
+    CgroupDelegate {
+        /// Directory in the cgroup2 filesystem.
+        path: PathBuf,
+        /// User id on the host.
+        uid: u32,
+        /// Group id on the host.
+        gid: u32,
+    },
     /// Kill everything in a cgroup and remove it with all below. cgroups(7).
     CgroupDelete {
         /// Directory in a cgroup filesystem.

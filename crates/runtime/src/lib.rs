@@ -11,6 +11,7 @@ pub mod bundle;
 pub mod container;
 mod error;
 pub mod plan;
+pub mod resources;
 pub mod seccomp;
 pub mod spec;
 pub mod state;

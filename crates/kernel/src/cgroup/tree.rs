@@ -68,6 +68,53 @@ pub fn write(file: &Path, value: &str) -> io::Result<()> {
         .write_all(value.as_bytes())
 }
 
+/// Writes the value of a limit into `file` of the group at `directory`.
+///
+/// Two files have another name or are missing on some kernels. BFQ's weights (`io.bfq.weight`, 1 to
+/// 1000) give way to those of the iocost model (`io.weight`, 1 to 10000) or, on v1, to CFQ's. A file
+/// that is missing cannot limit anything, so that "no limit" needs no writing.
+///
+/// # Errors
+/// As [`write`].
+pub fn limit(directory: &Path, file: &str, value: &str) -> io::Result<()> {
+    match write(&directory.join(file), value) {
+        Err(error) if gone(&error) => match (file, value) {
+            (_, "max" | "-1") if directory.exists() => Ok(()),
+            ("io.bfq.weight", _) => write(&directory.join("io.weight"), &scaled(value)),
+            ("blkio.bfq.weight", _) => write(&directory.join("blkio.weight"), value),
+            ("blkio.bfq.weight_device", _) => write(&directory.join("blkio.weight_device"), value),
+            _ => Err(error),
+        },
+        other => other,
+    }
+}
+
+/// A weight of 10 to 1000, alone or behind a device, as one of 1 to 10000.
+fn scaled(value: &str) -> String {
+    let (device, weight) = value.rsplit_once(' ').unwrap_or(("default", value));
+    let weight = weight.parse::<u64>().unwrap_or(10).clamp(10, 1000);
+    format!("{device} {}", 1 + (weight - 10) * 9999 / 990)
+}
+
+/// Gives the group at `directory` to a user: itself and the files that arrange groups below it
+/// (`/sys/kernel/cgroup/delegate` lists them), not its limits.
+///
+/// # Errors
+/// chown(2)'s.
+pub fn delegate(directory: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    let list = fs::read_to_string("/sys/kernel/cgroup/delegate");
+    let files =
+        list.unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads".to_owned());
+    std::os::unix::fs::chown(directory, Some(uid), Some(gid))?;
+    for file in files.lines() {
+        match std::os::unix::fs::chown(directory.join(file), Some(uid), Some(gid)) {
+            Err(error) if gone(&error) => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
 /// Moves the calling process, which must have one thread, into the group at `directory`.
 ///
 /// On v1 through `tasks`, not `cgroup.procs`: a thread that moves itself alone is spared the
@@ -477,5 +524,13 @@ mod tests {
         assert_eq!(field(events, "oom"), Some(1));
         assert_eq!(field(events, "oom_kill"), Some(2));
         assert_eq!(field(events, "swap"), None);
+    }
+
+    #[test]
+    fn a_weight_of_bfq_spans_the_whole_range_of_iocost() {
+        assert_eq!(
+            ["10", "1000", "8:0 505"].map(scaled),
+            ["default 1", "default 10000", "8:0 5000"]
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The order of a container's birth.
 
+pub mod cgroup;
 pub mod seccomp;
 
 use kernel::op::Overlay;
@@ -28,6 +29,9 @@ pub struct Attach {
     pub preserve_fds: u32,
     /// `linux.cgroupsPath` is `slice:prefix:name` and systemd makes the cgroup.
     pub systemd_cgroup: bool,
+    /// The host's cgroups, from `Hierarchies::discover`. Without any, the container has no group
+    /// and a limit is an error.
+    pub cgroups: kernel::cgroup::Hierarchies,
 }
 
 /// Everything that will be asked of the kernel for this container, in order.
