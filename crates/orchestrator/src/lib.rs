@@ -1,1 +1,23 @@
-//! orchestrator
+//! Compose: from files to a project, from project and host to a plan, from plan to containers.
+pub mod canonical;
+pub mod config;
+mod consistency;
+pub mod diagnostic;
+pub mod discover;
+pub mod environment;
+mod extends;
+mod files;
+mod include;
+pub mod interpolate;
+pub mod load;
+pub mod merge;
+pub mod model;
+mod normalise;
+mod paths;
+mod profiles;
+pub mod quantity;
+pub mod render;
+pub mod schema;
+mod short;
+mod unique;
+pub mod yaml;
