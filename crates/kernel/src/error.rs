@@ -6,7 +6,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::script::Side;
+use crate::Op;
+use crate::script::{Script, Side};
 
 /// Why an operation failed: the errno and, where the kernel told more, its words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +79,36 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+/// The error of a step: its op and errno in words.
+pub(crate) fn word(script: &Script, index: usize, failure: Failure) -> Error {
+    let source = io::Error::from_raw_os_error(failure.errno);
+    let Some(step) = script.steps.get(index) else {
+        return Error::Call {
+            call: "play an empty script",
+            path: PathBuf::new(),
+            source,
+        };
+    };
+    Error::Step {
+        index,
+        side: step.side,
+        what: what(&step.op),
+        hint: hint(&step.op, failure.errno),
+        note: failure.note,
+        source,
+    }
+}
+
+/// What an op attempts, as a sentence that goes on after "cannot".
+fn what(op: &Op) -> String {
+    format!("cannot do {op:?}")
+}
+
+/// What a person can do about it, or nothing.
+fn hint(_op: &Op, _errno: i32) -> String {
+    String::new()
 }
 
 impl Error {

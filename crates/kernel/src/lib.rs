@@ -6,11 +6,14 @@
 //! Read `op.rs` for what can be asked of the kernel, then `play.rs` for how a
 //! list of it becomes a container, then the file of the area that interests you.
 
+mod baton;
 pub mod caps;
 pub mod cgroup;
+mod copy;
 pub mod device_program;
 pub mod error;
 pub mod file;
+pub mod hook;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
@@ -18,7 +21,10 @@ pub mod nft;
 pub mod op;
 pub mod play;
 pub mod process;
+pub mod program;
+pub mod protect;
 mod run;
+pub mod schedule;
 pub mod script;
 pub mod seccomp;
 pub mod trace;
@@ -26,5 +32,5 @@ pub mod tty;
 
 pub use error::Error;
 pub use op::{Inside, Op};
-pub use play::{Playground, play};
+pub use play::{Audience, Playground, play};
 pub use script::{Script, Side, Step};

@@ -61,6 +61,15 @@ pub enum Op {
         /// The namespace's file, as `/proc/PID/ns/net`.
         path: PathBuf,
     },
+    /// Enter namespaces of a process, all at once. setns(2) with a pidfd, Linux 5.8.
+    JoinProcess {
+        /// The process.
+        pid: i32,
+        /// When it started, in clock ticks since boot: with the pid it names the process.
+        start_time: u64,
+        /// Which of its namespaces.
+        namespaces: Vec<Namespace>,
+    },
     /// Leave a namespace for a new one. unshare(2).
     Unshare {
         /// Which kinds.
@@ -94,13 +103,17 @@ pub enum Op {
     },
 
     // ---- root filesystem and mounts -----------------------------------
-    /// Decide whether mounts travel between this mount namespace and others.
+    /// Take a detached copy of what is mounted at a path of the host, before the clone.
     ///
-    /// Done to `/` first, so that nothing made here reaches the host.
-    /// mount_namespaces(7), mount_setattr(2).
+    /// Host side: needed where the process inside could not do it, because its user namespace
+    /// hides the path from it or because only the host may map ids of a mount.
+    /// open_tree(2), mount_setattr(2) `MOUNT_ATTR_IDMAP`, Linux 5.12.
+    OpenTree(Tree),
+    /// Decide whether mounts below `/` travel between this mount namespace and others.
+    ///
+    /// Done first, so that nothing made here reaches the host, and again for the
+    /// container's own root. mount_namespaces(7), mount_setattr(2).
     SetPropagation {
-        /// The mount; `None` is the container's root.
-        target: Option<PathBuf>,
         /// The propagation to set.
         propagation: Propagation,
         /// Also for every mount below.
@@ -115,6 +128,17 @@ pub enum Op {
     BindRoot {
         /// The directory of the host that holds the root filesystem.
         path: PathBuf,
+        /// The tree that [`Op::OpenTree`] took, when it did.
+        slot: Option<usize>,
+        /// Cut the copy's ties to the original, so that mounts do not travel.
+        detach: bool,
+    },
+    /// Make the mount that holds a path private, so that what is mounted below does not travel.
+    ///
+    /// Needed where `/` has to stay shared with the host (`linux.rootfsPropagation`).
+    IsolateMount {
+        /// A path of the host.
+        path: PathBuf,
     },
     /// Mount a filesystem, or show a directory or file of the host, inside the root.
     ///
@@ -122,6 +146,13 @@ pub enum Op {
     Mount(Mount),
     /// Create a device node, or bind the host's when nodes may not be made. mknod(2).
     MakeDevice(Device),
+    /// Create a directory inside the root, and those above it. mkdirat(2).
+    MakeInside {
+        /// The directory.
+        path: Inside,
+        /// Permission bits of new ones.
+        mode: u32,
+    },
     /// Create a symbolic link, unless something is there. symlink(2).
     Symlink {
         /// What the link says.
@@ -146,7 +177,10 @@ pub enum Op {
     /// Make the new root `/` and let go of the host's. pivot_root(2).
     PivotRoot,
     /// As [`Op::PivotRoot`] where pivot_root(2) is impossible (an initramfs): move and chroot(2).
-    MoveRoot,
+    MoveRoot {
+        /// Where the root is mounted.
+        path: PathBuf,
+    },
     /// Set a kernel parameter of the container's namespaces. proc_sys(5).
     ///
     /// Written through the host's procfs, never through what the image has at `/proc`.
@@ -165,10 +199,14 @@ pub enum Op {
         /// The keyring's name.
         name: String,
     },
-    /// Open a new terminal inside, show it at `/dev/console`, and hand its other end out. pty(7).
+    /// Open a new terminal inside, make it the standard streams, and hand its other end out. pty(7).
     OpenTerminal {
         /// Rows and columns, when asked.
         size: Option<(u16, u16)>,
+        /// Who owns it.
+        uid: u32,
+        /// Show it at `/dev/console`.
+        console: bool,
     },
     /// Limit a resource of the process. setrlimit(2).
     SetRlimit {
@@ -216,6 +254,8 @@ pub enum Op {
         mask: u32,
     },
     /// Become the container's user. setgroups(2), setresgid(2), setresuid(2).
+    ///
+    /// Permitted capabilities stay, until [`Op::SetCapabilities`] takes them.
     SetUser {
         /// User id.
         uid: u32,
@@ -226,15 +266,13 @@ pub enum Op {
     },
     /// Enter the working directory, and check that it lies inside the root. chdir(2).
     ChangeDirectory {
-        /// The directory, made when missing.
+        /// The directory.
         path: Inside,
     },
     /// Take capabilities out of the bounding set. Before the user changes. capabilities(7).
     LimitCapabilities {
         /// Names that stay, as `CAP_CHOWN`.
         bounding: Vec<String>,
-        /// Keep permitted capabilities over the change of user.
-        keep: bool,
     },
     /// Set the other capability sets. After the user changed. capset(2).
     SetCapabilities(Capabilities),
@@ -481,6 +519,26 @@ pub enum MountSource {
         /// With every mount below.
         recursive: bool,
     },
+    /// What [`Op::OpenTree`] took.
+    Prepared {
+        /// Its slot.
+        slot: usize,
+    },
+}
+
+/// A detached copy of a mount of the host.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tree {
+    /// The number by which later steps refer to it.
+    pub slot: usize,
+    /// What is copied.
+    pub path: PathBuf,
+    /// With every mount below.
+    pub recursive: bool,
+    /// Do not follow a symbolic link in the last component.
+    pub no_follow: bool,
+    /// Show other owners than the disk holds.
+    pub id_map: Option<IdMap>,
 }
 
 /// A mount inside the container's root.
@@ -496,8 +554,6 @@ pub struct Mount {
     pub recursive: Attributes,
     /// Propagation, with `true` for every mount below too.
     pub propagation: Vec<(Propagation, bool)>,
-    /// Show other owners than the disk holds. mount_setattr(2) `MOUNT_ATTR_IDMAP`, Linux 5.12.
-    pub id_map: Option<IdMap>,
     /// Copy what the root has at the target into the new tmpfs first.
     pub copy_up: bool,
     /// Do not follow a symbolic link in the last component of the source or target.
@@ -538,7 +594,6 @@ impl Mount {
             attributes: Attributes::default(),
             recursive: Attributes::default(),
             propagation: Vec::new(),
-            id_map: None,
             copy_up: false,
             no_follow: false,
         }
@@ -668,7 +723,7 @@ pub struct Hook {
     pub env: Vec<String>,
     /// Seconds, then it is killed and the step fails.
     pub timeout: Option<u64>,
-    /// The container's state as JSON with `@PID@` in place of the pid, which is not known before the clone.
+    /// The container's state as JSON with `"@PID@"` in place of the pid, which is not known before the clone.
     pub state: String,
     /// A failure is no failure of the script (`poststart`, `poststop`).
     pub optional: bool,

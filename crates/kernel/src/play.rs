@@ -2,21 +2,35 @@
 //!
 //! The creating process plays the Host steps, the process it clones plays the
 //! Container steps, and a baton over a socket pair passes at each change of
-//! side. The child reports only which step failed and with which errno.
+//! side. Each waits for the other, so the script's order is what happens. The
+//! child reports only which step failed and how; the parent finds the words.
+//!
+//! Read `script.rs` for what is played and `run.rs` for how one step is done.
 
-use std::os::fd::OwnedFd;
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::error::Error;
-use crate::script::Script;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use crate::baton::{Baton, Message};
+use crate::error::{Error, Failure, word};
+use crate::namespace::{self, Namespace};
+use crate::op::{Clone3, Op};
+use crate::process::{self, Cloned, Ended};
+use crate::run::{Actor, namespace_at, own_namespace};
+use crate::script::{Script, Side};
+use crate::trace::Trace;
 
 /// Everything of the host that a script is played with but that is no part of it.
 #[derive(Debug, Default)]
 pub struct Playground {
     /// The standard streams of the container's program; `None` keeps the creator's.
     pub stdio: Option<[OwnedFd; 3]>,
-    /// A connected socket on which the terminal's other end is sent (SCM_RIGHTS).
+    /// A connected socket on which the terminal's other end is sent (`SCM_RIGHTS`).
     pub console: Option<OwnedFd>,
-    /// A listening socket on which [`crate::Op::AwaitStart`] waits for a connection.
+    /// A listening socket on which [`Op::AwaitStart`] waits for a connection; without one it does not wait.
     pub start: Option<OwnedFd>,
     /// Where trace events go.
     pub trace: Option<OwnedFd>,
@@ -33,12 +47,481 @@ pub struct Child {
     pub pidfd: OwnedFd,
 }
 
-/// Play a script up to its end, or up to [`crate::Op::AwaitStart`].
+/// What the player tells the caller while it plays.
+pub trait Audience {
+    /// The container's process exists and has done nothing yet.
+    ///
+    /// # Errors
+    /// Ends the play; the process is killed.
+    fn born(&mut self, child: &Child) -> io::Result<()>;
+
+    /// The filter of a seccomp agent is loaded; `number` is its descriptor in the child.
+    ///
+    /// # Errors
+    /// Ends the play; the process is killed.
+    fn listening(&mut self, child: &Child, number: i32) -> io::Result<()>;
+}
+
+/// Play a script up to its end, or, given a `start` socket, up to [`Op::AwaitStart`].
 ///
-/// Must be called from a process with one thread.
-pub fn play(script: &Script, playground: Playground) -> Result<Option<Child>, Error> {
-    let _ = (script, playground);
-    Err(Error::Vanished {
-        how: "not written yet".into(),
-    })
+/// Must be called from a process with one thread: the container's process goes on from a copy of
+/// its memory. When a step fails, the container's process is killed and reaped; what Host steps
+/// did is the caller's to undo.
+///
+/// # Errors
+/// [`Error::Step`] names the step that failed.
+pub fn play(
+    script: &Script,
+    playground: Playground,
+    audience: &mut dyn Audience,
+) -> Result<Option<Child>, Error> {
+    let mut player = Player::new(script, playground)?;
+    let played = player.play_host(audience);
+    let Player { actor, baton, .. } = player;
+    // Close the baton first: a child that waits for it then ends by itself.
+    drop(baton);
+    match (played, actor.child) {
+        (Ok(()), child) => Ok(child),
+        (Err(error), Some(child)) => {
+            process::kill(child.pidfd.as_fd());
+            Err(error)
+        }
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// Play Host steps to undo something: go on when one fails, and give back what failed.
+#[must_use]
+pub fn undo(script: &Script) -> Vec<Error> {
+    let mut actor = match Actor::new(None) {
+        Ok(actor) => actor,
+        Err(failure) => return vec![word(script, 0, failure)],
+    };
+    let steps = script
+        .steps
+        .iter()
+        .enumerate()
+        .filter(|(_, step)| step.side == Side::Host);
+    steps
+        .filter_map(|(index, step)| {
+            step.op
+                .run(&mut actor)
+                .err()
+                .map(|why| word(script, index, why))
+        })
+        .collect()
+}
+
+struct Player<'s> {
+    script: &'s Script,
+    actor: Actor,
+    baton: Option<Baton>,
+    stdio: Option<[OwnedFd; 3]>,
+    start: Option<OwnedFd>,
+    trace: Trace,
+    stop_at: Option<usize>,
+}
+
+impl<'s> Player<'s> {
+    fn new(script: &'s Script, playground: Playground) -> Result<Player<'s>, Error> {
+        let Playground {
+            stdio,
+            console,
+            start,
+            trace,
+            stop_at,
+        } = playground;
+        // Whoever is inside the container already must not look into the process that enters it.
+        process::hide().map_err(|errno| word(script, 0, errno.into()))?;
+        let actor = Actor::new(console).map_err(|failure| word(script, 0, failure))?;
+        Ok(Player {
+            script,
+            actor,
+            baton: None,
+            stdio,
+            start,
+            trace: Trace::to(trace),
+            stop_at,
+        })
+    }
+
+    /// The creating process: do each Host step, have each run of Container steps done.
+    fn play_host(&mut self, audience: &mut dyn Audience) -> Result<(), Error> {
+        let script = self.script;
+        let mut index = 0;
+        while let Some(step) = script.steps.get(index) {
+            match (step.side, &step.op) {
+                (Side::Host, Op::Clone(how)) => {
+                    self.stop_if_asked(index);
+                    let child = self.give_birth(index, how)?;
+                    let child = self.actor.child.insert(child);
+                    audience
+                        .born(child)
+                        .map_err(|error| word(script, index, error.into()))?;
+                    index += 1;
+                }
+                (Side::Host, _) => {
+                    self.act(index)
+                        .map_err(|failure| word(script, index, failure))?;
+                    index += 1;
+                }
+                (Side::Container, _) => match self.hand_over(index, audience)? {
+                    Some(next) => index = next,
+                    None => return Ok(()),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Do one step and write it down.
+    fn act(&mut self, index: usize) -> Result<(), Failure> {
+        self.stop_if_asked(index);
+        let step = &self.script.steps[index];
+        let outcome = step.op.run(&mut self.actor);
+        self.trace.event(
+            step,
+            outcome.as_ref().err().map_or(0, |failure| failure.errno),
+        );
+        outcome
+    }
+
+    fn stop_if_asked(&self, index: usize) {
+        if self.stop_at == Some(index) {
+            kill_self();
+        }
+    }
+
+    /// Pass the baton and wait for it. Gives the next step that is the host's, or nothing when the
+    /// child needs the host no more.
+    fn hand_over(
+        &mut self,
+        from: usize,
+        audience: &mut dyn Audience,
+    ) -> Result<Option<usize>, Error> {
+        let Some((baton, child)) = self.baton.as_ref().zip(self.actor.child.as_ref()) else {
+            return Err(word(self.script, from, rustix::io::Errno::CHILD.into()));
+        };
+        baton
+            .send(&Message::Go)
+            .map_err(|errno| word(self.script, from, errno.into()))?;
+        let mut executing = false;
+        loop {
+            match baton
+                .receive()
+                .map_err(|errno| word(self.script, from, errno.into()))?
+            {
+                Some(Message::Done(index)) => return Ok(Some(index + 1)),
+                Some(Message::Ready) => return Ok(None),
+                Some(Message::Executing) => executing = true,
+                Some(Message::Listening(number)) => audience
+                    .listening(child, number)
+                    .and_then(|()| Ok(baton.send(&Message::Go)?))
+                    .map_err(|error| word(self.script, from, error.into()))?,
+                Some(Message::Failed { index, failure }) => {
+                    return Err(word(self.script, index, failure));
+                }
+                Some(Message::Go) => {}
+                // The socket closes by itself when execve succeeds.
+                None if executing => return Ok(None),
+                None => {
+                    let ended = process::wait(child.pidfd.as_fd(), true).ok().flatten();
+                    if self.stop_at.is_some() {
+                        kill_self();
+                    }
+                    return Err(Error::Vanished {
+                        how: how_it_ended(ended),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Create the container's process. Returns in the creating process only.
+    fn give_birth(&mut self, index: usize, how: &Clone3) -> Result<Child, Error> {
+        let (ours, theirs) =
+            Baton::pair().map_err(|errno| word(self.script, index, errno.into()))?;
+        let script = self.script;
+        let born = if how.join_first.is_empty() {
+            self.clone_directly(how, theirs, index)
+        } else {
+            self.clone_after_joining(how, &ours, theirs, index)
+        };
+        let outcome = born.as_ref().err().map_or(0, |failure| failure.errno);
+        self.trace.event(&script.steps[index], outcome);
+        let child = born.map_err(|failure| word(script, index, failure))?;
+        self.baton = Some(ours);
+        Ok(child)
+    }
+
+    fn clone_directly(
+        &mut self,
+        how: &Clone3,
+        theirs: Baton,
+        index: usize,
+    ) -> Result<Child, Failure> {
+        let flags = flags(&how.new);
+        let cgroup = open_cgroup(how)?;
+        let Some(path) = &how.pid_namespace else {
+            return match process::clone(flags, cgroup.as_ref().map(AsFd::as_fd), false)? {
+                Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd }),
+                Cloned::Child => self.play_container(theirs, index),
+            };
+        };
+        // setns(2) changes the pid namespace of future children only, and may be undone while
+        // this process itself stays above.
+        let own = own_namespace(self.actor.proc.as_fd(), Namespace::Pid)?;
+        namespace::enter(namespace_at(path)?.as_fd(), Namespace::Pid)?;
+        let cloned = process::clone(flags, cgroup.as_ref().map(AsFd::as_fd), false);
+        if let Ok(Cloned::Child) = cloned {
+            self.play_container(theirs, index);
+        }
+        namespace::enter(own.as_fd(), Namespace::Pid)?;
+        match cloned? {
+            Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd }),
+            Cloned::Child => Err(rustix::io::Errno::CHILD.into()),
+        }
+    }
+
+    /// New namespaces belong to the user namespace of who makes them, and joining needs rights
+    /// that are lost in it. So an intermediate process joins, clones a sibling, and ends.
+    fn clone_after_joining(
+        &mut self,
+        how: &Clone3,
+        ours: &Baton,
+        theirs: Baton,
+        index: usize,
+    ) -> Result<Child, Failure> {
+        match process::clone(0, None, false)? {
+            Cloned::Child => match self.join_and_clone(how, &theirs, index) {
+                Ok(()) => process::exit_now(0),
+                Err(failure) => {
+                    let _ = theirs.send(&Message::Failed { index, failure });
+                    process::exit_now(1)
+                }
+            },
+            Cloned::Parent { pidfd, .. } => {
+                drop(theirs);
+                let born = ours.receive_child();
+                process::wait(pidfd.as_fd(), true)?;
+                born
+            }
+        }
+    }
+
+    fn join_and_clone(
+        &mut self,
+        how: &Clone3,
+        theirs: &Baton,
+        index: usize,
+    ) -> Result<(), Failure> {
+        let cgroup = open_cgroup(how)?;
+        let mut later = Vec::new();
+        let mut user = None;
+        // First with the host's rights; what needs those of the user namespace comes after it.
+        for (kind, path) in &how.join_first {
+            let file = namespace_at(path)?;
+            if *kind == Namespace::User {
+                user = Some(file);
+            } else if namespace::enter(file.as_fd(), *kind).is_err() {
+                later.push((*kind, file));
+            }
+        }
+        if let Some(user) = user {
+            namespace::enter(user.as_fd(), Namespace::User)?;
+        }
+        for (kind, file) in &later {
+            namespace::enter(file.as_fd(), *kind)?;
+        }
+        match process::clone(flags(&how.new), cgroup.as_ref().map(AsFd::as_fd), true)? {
+            Cloned::Parent { pid, pidfd } => Ok(theirs.send_child(pid, pidfd.as_fd())?),
+            Cloned::Child => {
+                let theirs = theirs.try_clone()?;
+                self.play_container(theirs, index)
+            }
+        }
+    }
+
+    /// The container's process: everything from here to the user's program.
+    fn play_container(&mut self, baton: Baton, birth: usize) -> ! {
+        std::panic::set_hook(Box::new(|_| {}));
+        let mut at = birth;
+        let mut baton = baton;
+        let played = catch_unwind(AssertUnwindSafe(|| self.play_steps(&mut baton, &mut at)));
+        let failure = match played {
+            Ok(Ok(never)) => match never {},
+            Ok(Err(failure)) => failure,
+            Err(_) => Failure {
+                errno: libc::EIO,
+                note: "lighter has a fault here (panic)".into(),
+            },
+        };
+        // With nobody left to tell, the exit code says it.
+        let _ = baton.send(&Message::Failed { index: at, failure });
+        process::exit_now(128)
+    }
+
+    fn play_steps(&mut self, baton: &mut Baton, at: &mut usize) -> Result<Infallible, Failure> {
+        // The host's side of things is the other process's.
+        self.actor.child = None;
+        self.baton = None;
+        if let Some([input, output, error]) = self.stdio.take() {
+            crate::tty::streams(input.as_fd(), output.as_fd(), error.as_fd())?;
+        }
+        let script = self.script;
+        let mut mine = false;
+        for (index, step) in script.steps.iter().enumerate().skip(*at + 1) {
+            if step.side == Side::Host {
+                mine = false;
+                continue;
+            }
+            *at = index;
+            if !mine {
+                baton.wait_for_go()?;
+                mine = true;
+            }
+            match &step.op {
+                Op::AwaitStart => {
+                    self.stop_if_asked(index);
+                    self.await_start(baton)?;
+                }
+                Op::Exec(_) => {
+                    baton.send(&Message::Executing)?;
+                    self.trace.event(step, 0);
+                    self.act(index)?;
+                }
+                _ => self.act(index)?,
+            }
+            if let Some(listener) = self.actor.listener.take() {
+                tell_listener(baton, &listener)?;
+            }
+            if script
+                .steps
+                .get(index + 1)
+                .is_none_or(|next| next.side == Side::Host)
+            {
+                baton.send(&Message::Done(index))?;
+            }
+        }
+        Err(Failure {
+            errno: libc::EINVAL,
+            note: "the script does not end in a program".into(),
+        })
+    }
+
+    /// Tell the host that everything is ready, then talk to whoever says start.
+    fn await_start(&mut self, baton: &mut Baton) -> Result<(), Failure> {
+        let Some(listener) = self.start.take() else {
+            return Ok(());
+        };
+        baton.send(&Message::Ready)?;
+        *baton = Baton::accept(listener.as_fd())?;
+        Ok(())
+    }
+}
+
+/// The descriptor is taken by its number; keep it until that happened.
+fn tell_listener(baton: &Baton, listener: &OwnedFd) -> Result<(), Failure> {
+    use std::os::fd::AsRawFd;
+    baton.send(&Message::Listening(listener.as_raw_fd()))?;
+    Ok(baton.wait_for_go()?)
+}
+
+fn flags(namespaces: &[Namespace]) -> u64 {
+    namespaces
+        .iter()
+        .fold(0, |flags, namespace| flags | namespace.flag())
+}
+
+fn open_cgroup(how: &Clone3) -> Result<Option<OwnedFd>, Failure> {
+    let directory = how
+        .cgroup
+        .as_deref()
+        .map(crate::cgroup::tree::open_directory);
+    Ok(directory.transpose()?)
+}
+
+fn how_it_ended(ended: Option<Ended>) -> String {
+    match ended {
+        Some(Ended::Exited(code)) => format!("it exited with code {code}"),
+        Some(Ended::Killed(libc::SIGKILL)) => {
+            "it was killed (by somebody, or for want of memory)".into()
+        }
+        Some(Ended::Killed(signal)) => format!("signal {signal} ended it"),
+        None => "it is gone".into(),
+    }
+}
+
+fn kill_self() -> ! {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    process::exit_now(137)
+}
+
+/// Say start to a container whose process waits in [`Op::AwaitStart`], and wait until its program runs.
+///
+/// `socket` is connected to the listening socket that was in its [`Playground`].
+///
+/// # Errors
+/// [`Error::Step`] when a last step failed, with words from the script that is being played.
+pub fn start(
+    script: &Script,
+    socket: OwnedFd,
+    child: &Child,
+    audience: &mut dyn Audience,
+) -> Result<(), Error> {
+    let baton = Baton::from(socket);
+    let mut executing = false;
+    let fail = |failure| word(script, script.steps.len().saturating_sub(1), failure);
+    loop {
+        match baton.receive().map_err(|errno| fail(errno.into()))? {
+            Some(Message::Executing) => executing = true,
+            Some(Message::Listening(number)) => {
+                audience
+                    .listening(child, number)
+                    .map_err(|error| fail(error.into()))?;
+                baton
+                    .send(&Message::Go)
+                    .map_err(|errno| fail(errno.into()))?;
+            }
+            Some(Message::Failed { index, failure }) => return Err(word(script, index, failure)),
+            Some(Message::Done(_) | Message::Ready | Message::Go) => {}
+            None if executing => return Ok(()),
+            None => {
+                return Err(Error::Vanished {
+                    how: "it ended while it was started".into(),
+                });
+            }
+        }
+    }
+}
+
+/// A socket on which [`Op::AwaitStart`] waits, bound to `path`.
+///
+/// # Errors
+/// bind(2)'s, `ENAMETOOLONG` when the path has more than 107 bytes.
+pub fn start_socket(path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
+    let address = rustix::net::SocketAddrUnix::new(path)?;
+    let socket = unix_socket()?;
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, 1)?;
+    Ok(socket)
+}
+
+/// Connect to a socket made by [`start_socket`].
+///
+/// # Errors
+/// `ENOENT` or `ECONNREFUSED` when nobody waits there (any more).
+pub fn connect_start(path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
+    let socket = unix_socket()?;
+    rustix::net::connect(&socket, &rustix::net::SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+fn unix_socket() -> rustix::io::Result<OwnedFd> {
+    rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
 }
