@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use engine::Engine;
 
 use crate::commands;
 
@@ -81,8 +82,76 @@ macro_rules! verb {
     };
 }
 
+/// `group!("container", "Manage containers", CONTAINER)` is a noun with verbs of its own.
+macro_rules! group {
+    ($name:expr, $about:expr, $verbs:expr) => {
+        Verb {
+            name: $name,
+            section: Section::Management,
+            kind: Kind::Group {
+                about: $about,
+                verbs: $verbs,
+            },
+        }
+    };
+}
+
 /// Every verb of `lighter`.
-pub const VERBS: &[Verb] = &[verb!(Other, version)];
+pub const VERBS: &[Verb] = &[
+    verb!(Common, run),
+    verb!(Common, exec),
+    verb!(Common, ps),
+    group!("container", "Manage containers", CONTAINER),
+    verb!(Management, volume),
+    verb!(Other, attach),
+    verb!(Other, cp),
+    verb!(Other, create),
+    verb!(Other, events),
+    verb!(Other, inspect),
+    verb!(Other, kill),
+    verb!(Other, logs),
+    verb!(Other, pause),
+    verb!(Other, port),
+    verb!(Other, rename),
+    verb!(Other, restart),
+    verb!(Other, rm),
+    verb!(Other, start),
+    verb!(Other, stats),
+    verb!(Other, stop),
+    verb!(Other, top),
+    verb!(Other, unpause),
+    verb!(Other, update),
+    verb!(Other, version),
+    verb!(Other, wait),
+];
+
+/// `lighter container ...`: docker's longer names.
+const CONTAINER: &[Verb] = &[
+    verb!(Other, attach),
+    verb!(Other, cp),
+    verb!(Other, create),
+    verb!(Other, exec),
+    verb!(Other, inspect),
+    verb!(Other, kill),
+    verb!(Other, logs),
+    verb!(Other, ps as "ls"),
+    verb!(Hidden, ps as "list"),
+    verb!(Hidden, ps as "ps"),
+    verb!(Other, pause),
+    verb!(Other, port),
+    verb!(Other, prune),
+    verb!(Other, rename),
+    verb!(Other, restart),
+    verb!(Other, rm),
+    verb!(Other, run),
+    verb!(Other, start),
+    verb!(Other, stats),
+    verb!(Other, stop),
+    verb!(Other, top),
+    verb!(Other, unpause),
+    verb!(Other, update),
+    verb!(Other, wait),
+];
 
 /// The options that come before the verb.
 #[derive(Clone, Debug)]
@@ -114,6 +183,24 @@ impl Global {
         if self.level >= Level::Warn {
             eprintln!("WARNING: {text}");
         }
+    }
+}
+
+impl Global {
+    /// Tells the user something worth knowing.
+    pub fn note(&self, text: impl std::fmt::Display) {
+        if self.level >= Level::Info {
+            eprintln!("note: {text}");
+        }
+    }
+
+    /// The containers under these directories; says what a crash had left there.
+    pub fn engine(&self) -> anyhow::Result<Engine> {
+        let engine = Engine::open(&self.root, &self.state)?;
+        for repaired in engine.repaired() {
+            self.note(format_args!("{}: {}", repaired.container, repaired.what));
+        }
+        Ok(engine)
     }
 }
 
@@ -275,6 +362,7 @@ fn go_style(command: Command) -> Command {
     let help = Arg::new("help")
         .long("help")
         .action(ArgAction::Help)
+        .help_heading(None::<&str>)
         .help("Print usage");
     let inner: Vec<String> = command
         .get_subcommands()
@@ -285,6 +373,8 @@ fn go_style(command: Command) -> Command {
         .disable_version_flag(true)
         .disable_help_subcommand(true)
         .args_override_self(true)
+        .subcommand_required(!inner.is_empty())
+        .arg_required_else_help(!inner.is_empty())
         .help_template("Usage:  {usage}\n\n{about-with-newline}\n{all-args}{after-help}")
         .arg(help);
     inner.into_iter().fold(command, |command, name| {
@@ -294,6 +384,7 @@ fn go_style(command: Command) -> Command {
 
 /// Lets every flag take an optional value, as pflag does: `--detach=false`.
 /// The value must come with `=`, so `-it` still is two flags.
+/// And what an option wants is the next word, whatever it looks like: `--memory-swap -1`.
 fn switches(command: Command) -> Command {
     let inner: Vec<String> = command
         .get_subcommands()
@@ -307,11 +398,18 @@ fn switches(command: Command) -> Command {
             .default_missing_value("true")
             .default_value("false")
             .value_parser(go_bool),
+        ArgAction::Set | ArgAction::Append if !arg.is_positional() => arg.allow_hyphen_values(true),
         _ => arg,
     });
     inner.into_iter().fold(command, |command, name| {
         command.mut_subcommand(name, switches)
     })
+}
+
+/// Parses words as those of a verb, which need not be in the table.
+#[cfg(test)]
+pub fn parse_like_a_verb(command: Command, words: &[&str]) -> Result<ArgMatches, clap::Error> {
+    switches(go_style(command)).try_get_matches_from(std::iter::once(&"verb").chain(words))
 }
 
 fn top_level() -> Command {
@@ -415,7 +513,7 @@ fn nearest(verbs: &'static [Verb], name: &str) -> Option<&'static str> {
     verbs
         .iter()
         .map(|verb| (distance(verb.name, name), verb.name))
-        .filter(|(distance, _)| *distance <= 2)
+        .filter(|(distance, known)| *distance <= known.len().div_ceil(4))
         .min()
         .map(|(_, name)| name)
 }

@@ -18,7 +18,10 @@ use std::process::ExitCode;
 
 mod args;
 mod commands;
+mod obtain;
+mod options;
 mod output;
+mod progress;
 mod report;
 
 fn main() -> ExitCode {

@@ -36,6 +36,18 @@ impl std::error::Error for Failure {
     }
 }
 
+/// `result.exit_code(125)?` gives a failure an exit code of its own.
+pub trait Context<T> {
+    /// The same result; its error, if it has one, wants this exit code.
+    fn exit_code(self, code: u8) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> Context<T> for Result<T, E> {
+    fn exit_code(self, code: u8) -> anyhow::Result<T> {
+        self.map_err(|error| failure(code, error))
+    }
+}
+
 /// Gives an error an exit code of its own.
 pub fn failure(code: u8, error: impl Into<anyhow::Error>) -> anyhow::Error {
     anyhow::Error::new(Failure {
@@ -80,12 +92,12 @@ pub struct Each {
 
 impl Each {
     /// Prints the error of one object, if it has one, and passes on the value.
-    pub fn check<T>(&mut self, result: anyhow::Result<T>) -> Option<T> {
+    pub fn check<T>(&mut self, result: Result<T, impl Into<anyhow::Error>>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
                 self.failed = true;
-                print(&error, Level::Info);
+                print(&error.into(), Level::Info);
                 None
             }
         }
@@ -99,6 +111,28 @@ impl Each {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Does the same to every object, printing the names of those it worked on.
+pub fn each<E: Into<anyhow::Error>>(
+    names: &[String],
+    act: impl Fn(&str) -> Result<(), E>,
+) -> anyhow::Result<ExitCode> {
+    let mut each = Each::default();
+    for name in names {
+        if each.check(act(name)).is_some() {
+            crate::output::line(name)?;
+        }
+    }
+    Ok(each.code())
+}
+
+/// Asks before something is lost. No answer is no.
+pub fn confirm(warning: &str) -> anyhow::Result<bool> {
+    eprint!("WARNING! {warning}\nAre you sure you want to continue? [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y"))
 }
 
 /// Prints a verb's error, if it has one, and yields the exit code.
@@ -175,13 +209,13 @@ pub fn refuse(refusal: Refusal) -> ExitCode {
             eprintln!("Run '{path} --help' for more information");
             ExitCode::FAILURE
         }
-        Refusal::Usage { error, .. } if !error.use_stderr() => {
+        Refusal::Usage { error, .. } if is_help(&error) => {
             let _ = crate::output::text(&error.render().to_string());
             ExitCode::SUCCESS
         }
         Refusal::Usage { path, error } => {
             let (code, text) = usage_words(&path, &error);
-            eprintln!("{text}\n");
+            eprintln!("lighter: {text}\n");
             if let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) {
                 eprintln!("{}\n", usage.to_string().replacen("Usage: ", "Usage:  ", 1));
             }
@@ -189,6 +223,11 @@ pub fn refuse(refusal: Refusal) -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// Help that was asked for, or that says which verbs a noun has.
+fn is_help(error: &clap::Error) -> bool {
+    !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
 }
 
 /// clap's complaint in docker's words, with docker's exit code.
@@ -208,15 +247,19 @@ fn usage_words(path: &str, error: &clap::Error) -> (u8, String) {
         }
         ErrorKind::UnknownArgument => (
             1,
-            format!("lighter: '{path}' does not take the argument {argument:?}"),
+            format!("'{path}' does not take the argument {argument:?}"),
         ),
-        ErrorKind::MissingRequiredArgument if !argument.starts_with('-') => {
-            (1, format!("lighter: '{path}' requires {argument}"))
-        }
+        ErrorKind::MissingRequiredArgument if !argument.starts_with('-') => (
+            1,
+            format!("'{path}' requires at least 1 argument: {argument}"),
+        ),
         ErrorKind::MissingRequiredArgument => (CANNOT_RUN, format!("flag needed: {argument}")),
+        ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues if !argument.starts_with('-') => {
+            (1, format!("'{path}' requires more arguments: {argument}"))
+        }
         ErrorKind::InvalidSubcommand => {
             let name = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
-            (1, format!("lighter: unknown command: {path} {name}"))
+            (1, format!("unknown command: {path} {name}"))
         }
         ErrorKind::InvalidValue if value.is_empty() => {
             (CANNOT_RUN, format!("flag needs an argument: {argument}"))

@@ -2,4 +2,28 @@
 //! the crate that does the work, and prints. The table of all verbs is in
 //! `args.rs`.
 
+pub mod attach;
+pub mod cp;
+pub mod create;
+pub mod events;
+pub mod exec;
+pub mod inspect;
+pub mod kill;
+pub mod logs;
+pub mod pause;
+pub mod port;
+pub mod prune;
+pub mod ps;
+pub mod rename;
+pub mod restart;
+pub mod rm;
+pub mod run;
+pub mod start;
+pub mod stats;
+pub mod stop;
+pub mod top;
+pub mod unpause;
+pub mod update;
 pub mod version;
+pub mod volume;
+pub mod wait;

@@ -5,6 +5,7 @@
 //! headings are in `table`, sizes and ages in `units`, the template language in
 //! `template`.
 
+pub mod container;
 pub mod table;
 pub mod template;
 pub mod units;
@@ -107,8 +108,16 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
+/// What `inspect` prints: an array, or each object with a template.
+pub fn inspected(format: Option<&str>, found: &[Value]) -> anyhow::Result<()> {
+    match format {
+        Some(format) => objects(format, found),
+        None => pretty(found),
+    }
+}
+
 /// An array of objects over many lines, as `inspect` prints it.
-pub fn pretty(objects: &[Value]) -> anyhow::Result<()> {
+fn pretty(objects: &[Value]) -> anyhow::Result<()> {
     let mut out = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
