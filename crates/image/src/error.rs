@@ -115,6 +115,19 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether a full disk, or a full quota, is the cause.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Layer { source, .. } => source.is_disk_full(),
+            Self::File { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+}
+
 fn list(platforms: &[Platform]) -> String {
     let names: Vec<String> = platforms.iter().map(Platform::to_string).collect();
     if names.is_empty() {

@@ -70,6 +70,11 @@ impl Descriptor {
         }
     }
 
+    /// Whether the media type is one of a layer.
+    pub(crate) fn is_layer(&self) -> bool {
+        matches!(media_type::kind(&self.media_type), Some(Kind::Layer(_)))
+    }
+
     /// Attestations and other entries of an index that are no image to run.
     pub fn is_runnable(&self) -> bool {
         let attestation = self

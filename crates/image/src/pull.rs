@@ -1,8 +1,23 @@
 //! Pulling: reference -> descriptor -> manifest and config -> layers -> image.
+//!
+//! In: a [`Reference`]. Out: an [`Image`] of the store. `resolve.rs` finds the
+//! manifest for the platform, `layers.rs` fetches and unpacks what is missing,
+//! and [`Pull::commit`] makes it all visible in the one order that leaves the
+//! store valid whenever the power goes.
+
+mod layers;
+mod resolve;
 
 use std::path::PathBuf;
+use std::thread::{self, Scope};
 
-use crate::{Digest, Error, Image, Platform, Progress, Reference, Store};
+use crate::registry::Session;
+use crate::store::{Entry, stored};
+use crate::{
+    Digest, Error, Event, Image, ImageConfig, LayerState, Platform, Progress, Reference, Store,
+};
+use layers::Arrived;
+use resolve::Resolved;
 
 /// What to do differently from `lighter pull NAME`.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +51,80 @@ pub fn pull(
     options: &PullOptions,
     progress: &dyn Progress,
 ) -> Result<Pulled, Error> {
-    let _ = (store, reference, options, progress);
-    todo!("lands next")
+    let _in_use = store.begin_use()?;
+    store.clean_layers()?;
+    let session = Session::new(reference, &options.registries)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(crate::error::file("start a runtime for", store.layout()))?;
+    let pulled = thread::scope(|scope| {
+        let pull = Pull { store, reference, options, progress, session: &session, scope };
+        runtime.block_on(pull.run())
+    });
+    if pulled.as_ref().is_err_and(Error::is_disk_full) {
+        // What could be resumed would only keep the disk full.
+        store.remove_partials()?;
+    }
+    pulled
+}
+
+/// One pull under way.
+struct Pull<'scope, 'env> {
+    store: &'env Store,
+    reference: &'env Reference,
+    options: &'env PullOptions,
+    progress: &'env dyn Progress,
+    session: &'scope Session,
+    /// Where the threads of the layers live.
+    scope: &'scope Scope<'scope, 'env>,
+}
+
+impl Pull<'_, '_> {
+    async fn run(&self) -> Result<Pulled, Error> {
+        if let Some(image) = self.already_here().await? {
+            let digest = image.target.digest.clone();
+            return Ok(Pulled { image, digest, downloaded: false });
+        }
+        let tag = self.reference.wanted();
+        self.progress.event(Event::Resolving { tag: &tag, repository: self.reference.repository() });
+        let mut resolved = self.resolve(&tag).await?;
+        let config = self.config(&mut resolved).await?;
+        let arrived = self.layers(&resolved.manifest, &config).await?;
+        let downloaded = arrived.iter().any(Arrived::is_new);
+        self.commit(&resolved, &config, arrived)?;
+        let image = self.store.find(&stored(self.reference).to_string())?;
+        Ok(Pulled { image, digest: resolved.target.digest, downloaded })
+    }
+
+    /// Bytes first, then their names, then the name of the whole.
+    fn commit(&self, resolved: &Resolved, config: &ImageConfig, arrived: Vec<Arrived>) -> Result<(), Error> {
+        let mut finished = self.finish_layers(&resolved.manifest, config, arrived)?;
+        let new = finished.iter().any(Arrived::is_new);
+        if new {
+            self.store.sync_layers()?;
+        }
+        for layer in &mut finished {
+            layer.commit(self.store)?;
+        }
+        if new {
+            self.store.sync_blobs()?;
+            self.store.sync_layer_names()?;
+        }
+        for (digest, bytes) in &resolved.documents {
+            self.store.write_blob_as(digest, bytes)?;
+        }
+        for layer in &finished {
+            if let Some(digest) = layer.announced() {
+                self.progress.event(Event::Layer { digest, state: LayerState::Complete });
+            }
+        }
+        self.store.record(&Entry {
+            reference: Some(stored(self.reference)),
+            id: resolved.manifest.config.digest.clone(),
+            target: resolved.target.clone(),
+            manifest: resolved.descriptor.digest.clone(),
+            size: finished.iter().map(Arrived::size).sum(),
+            created: config.created.clone(),
+            repo_digest: Some(self.reference.with_digest(&resolved.target.digest)),
+        })
+    }
 }

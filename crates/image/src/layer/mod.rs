@@ -1,33 +1,34 @@
 //! One layer: from packed bytes to a directory in overlay's form.
+//!
+//! `pipeline.rs` moves the bytes: receive and digest, inflate, diff id, and
+//! unpack run side by side. `decompress.rs` inflates, `tar.rs` reads entries,
+//! `unpack.rs` creates them below one directory and nowhere else, and
+//! `merged.rs` looks a path up in the layers below, for the few entries that
+//! depend on them.
 
-use std::io;
-use std::path::{Path, PathBuf};
+mod decompress;
+mod error;
+mod merged;
+mod name;
+pub(crate) mod pipeline;
+pub mod tar;
+mod unpack;
 
-/// A layer cannot be unpacked.
-#[derive(Debug, thiserror::Error)]
-pub enum LayerError {
-    /// Creating an entry failed.
-    #[error("cannot create {}: {source}", path.display())]
-    Entry {
-        /// In the layer.
-        path: PathBuf,
-        /// The errno.
-        #[source]
-        source: io::Error,
-    },
-}
+pub use decompress::DecompressError;
+pub use error::LayerError;
+pub(crate) use unpack::{Limits, Unpacked};
 
-/// Gives `to` the mode, owner and times of `from`, both directories.
-pub(crate) fn copy_attributes(from: &Path, to: &Path) -> Result<(), crate::Error> {
-    use crate::error::errno;
-    use rustix::fs;
-    let stat = fs::stat(from).map_err(errno("read", from))?;
-    fs::chown(
-        to,
-        Some(fs::Uid::from_raw(stat.st_uid)),
-        Some(fs::Gid::from_raw(stat.st_gid)),
-    )
-    .map_err(errno("chown", to))?;
-    fs::chmod(to, fs::Mode::from_raw_mode(stat.st_mode & 0o7777)).map_err(errno("chmod", to))?;
-    Ok(())
+use std::path::Path;
+
+use rustix::fs;
+
+use crate::Error;
+use crate::error::errno;
+
+/// Gives directory `to` the mode, owner, times and attributes of `from`.
+pub(crate) fn copy_attributes(from: &Path, to: &Path) -> Result<(), Error> {
+    let flags = fs::OFlags::RDONLY | fs::OFlags::DIRECTORY | fs::OFlags::CLOEXEC;
+    let source = fs::open(from, flags, fs::Mode::empty()).map_err(errno("open", from))?;
+    let target = fs::open(to, flags, fs::Mode::empty()).map_err(errno("open", to))?;
+    merged::copy_attributes(&source, &target).map_err(errno("set the attributes of", to))
 }

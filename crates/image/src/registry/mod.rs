@@ -1,20 +1,41 @@
 //! Speaking to registries (OCI distribution-spec and what Docker's do).
+//!
+//! [`Session`] is one repository of one registry, with its mirrors: `manifest.rs`
+//! and `blob.rs` fetch from it, `client.rs` sends requests and follows
+//! redirects, `auth.rs` answers challenges, `credentials.rs` and `tls.rs` say
+//! with what, `endpoint.rs` where, and `resolve.rs` finds addresses.
 
+mod auth;
+mod blob;
+mod client;
+pub mod credentials;
+mod endpoint;
 mod error;
+mod manifest;
+mod resolve;
+mod tls;
 
 pub use error::RegistryError;
 
+pub(crate) use blob::Delivery;
+pub(crate) use client::Session;
+pub(crate) use manifest::Fetched;
+
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How registries are reached.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Registries that may be spoken to without TLS, or with a certificate nobody vouches for.
+    /// Accept any certificate, and no TLS at all, from the registry itself
+    /// (`--tls-verify=false`).
     pub insecure: bool,
     /// Credentials instead of those in the files.
     pub credentials: Option<Credentials>,
     /// Another file than `~/.docker/config.json`.
     pub auth_file: Option<PathBuf>,
+    /// How long a silent registry is waited for; 30 seconds when not given.
+    pub stall: Option<Duration>,
 }
 
 /// A name and a password, or a token.

@@ -120,6 +120,21 @@ impl Store {
         fs::rename(&partial.path, &path).map_err(file("name", &path))
     }
 
+    /// Removes every partial blob nobody is fetching; their bytes in all.
+    pub fn remove_partials(&self) -> Result<u64, Error> {
+        let dir = self.images.join("partial");
+        let mut bytes = 0;
+        for found in fs::read_dir(&dir).map_err(file("list", &dir))? {
+            let path = found.map_err(file("list", &dir))?.path();
+            let Ok(partial) = File::open(&path) else { continue };
+            if partial.try_lock().is_ok() {
+                bytes += partial.metadata().map_or(0, |metadata| metadata.len());
+                remove_file(&path)?;
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Makes committed names of blobs survive a power cut.
     pub(crate) fn sync_blobs(&self) -> Result<(), Error> {
         for algorithm in ["sha256", "sha512"] {
@@ -136,8 +151,13 @@ impl Partial {
         self.file.set_len(0).map_err(file("empty", &self.path))
     }
 
+    /// Another handle on the same file, for the thread that writes it.
+    pub(crate) fn reopen(&self) -> Result<File, Error> {
+        self.file.try_clone().map_err(file("open", &self.path))
+    }
+
     /// Removes the file, when its blob is there already or never will be.
-    pub fn remove(self) -> Result<(), Error> {
+    pub fn remove(&self) -> Result<(), Error> {
         remove_file(&self.path)
     }
 }

@@ -28,7 +28,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub use blob::Partial;
 pub use gc::Reclaimed;
 pub use index::Entry;
+pub(crate) use index::stored;
 pub use layers::LayerRecord;
+pub(crate) use layers::{Staging, chain_ids};
 
 use crate::Error;
 use crate::error::file;

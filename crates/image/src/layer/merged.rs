@@ -1,0 +1,173 @@
+//! A path in the merged view of several unpacked layers, without mounting them.
+//!
+//! Follows overlay's rules (Documentation/filesystems/overlayfs.rst): the
+//! topmost layer that has a name decides, a device 0:0 hides it, directories
+//! merge until one is opaque. Symbolic links stay inside the merged root.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::{self, Errno};
+
+const LINKS_LIMIT: usize = 40;
+const OPAQUE: &str = "trusted.overlay.opaque";
+
+/// Something found in the merged view.
+pub(super) struct Found {
+    /// The directory of one layer it is in.
+    pub(super) parent: OwnedFd,
+    /// Its name there.
+    pub(super) name: Vec<u8>,
+    /// What it is; never a whiteout.
+    pub(super) stat: Stat,
+}
+
+/// A directory of the merged view: the same path in each layer, topmost first.
+type Merged = Vec<OwnedFd>;
+
+/// Finds `parts` in `layers` (roots, topmost first); links on the way are
+/// followed, one at the end is not.
+pub(super) fn find(layers: &[PathBuf], parts: &[Vec<u8>]) -> io::Result<Option<Found>> {
+    let roots = layers.iter().map(|layer| fs::open(layer, DIRECTORY, Mode::empty()));
+    let roots: Merged = roots.collect::<io::Result<_>>()?;
+    let mut stack: Vec<Merged> = vec![visible(roots)?];
+    let mut todo: VecDeque<Vec<u8>> = parts.to_vec().into();
+    let mut links = 0;
+    while let Some(part) = todo.pop_front() {
+        if part == b".." {
+            if stack.len() > 1 {
+                stack.pop();
+            }
+            continue;
+        }
+        let Some(here) = stack.last() else { return Ok(None) };
+        let Some(found) = step(here, &part)? else { return Ok(None) };
+        if todo.is_empty() {
+            return Ok(Some(found));
+        }
+        match FileType::from_raw_mode(found.stat.st_mode) {
+            FileType::Directory => stack.push(descend(here, &part)?),
+            FileType::Symlink => {
+                links += 1;
+                if links > LINKS_LIMIT {
+                    return Err(Errno::LOOP);
+                }
+                let target = fs::readlinkat(&found.parent, &found.name[..], Vec::new())?;
+                if target.as_bytes().starts_with(b"/") {
+                    stack.truncate(1);
+                }
+                let target = target.as_bytes().split(|byte| *byte == b'/');
+                for piece in target.rev().filter(|piece| !matches!(*piece, b"" | b".")) {
+                    todo.push_front(piece.to_vec());
+                }
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// The topmost thing of that name, unless it is hidden.
+fn step(here: &Merged, part: &[u8]) -> io::Result<Option<Found>> {
+    for dir in here {
+        match fs::statat(dir, part, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error),
+            Ok(stat) if is_whiteout(&stat) => return Ok(None),
+            Ok(stat) => {
+                let parent = dir.try_clone().map_err(|_| Errno::MFILE)?;
+                return Ok(Some(Found { parent, name: part.to_vec(), stat }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The directory of that name in every layer whose part of it is visible.
+fn descend(here: &Merged, part: &[u8]) -> io::Result<Merged> {
+    let mut below = Vec::new();
+    for dir in here {
+        match fs::openat(dir, part, DIRECTORY, Mode::empty()) {
+            Ok(found) => below.push(found),
+            Err(Errno::NOENT) => {}
+            // Anything but a directory hides what is below it.
+            Err(Errno::NOTDIR | Errno::LOOP) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    visible(below)
+}
+
+/// Cuts what an opaque directory hides.
+fn visible(mut dirs: Merged) -> io::Result<Merged> {
+    for at in 0..dirs.len() {
+        if is_opaque(&dirs[at])? {
+            dirs.truncate(at + 1);
+            break;
+        }
+    }
+    Ok(dirs)
+}
+
+/// Whether a directory hides the layers below.
+pub(super) fn is_opaque(dir: impl AsFd) -> io::Result<bool> {
+    let mut value = [0u8; 2];
+    match fs::fgetxattr(dir, OPAQUE, &mut value) {
+        Ok(length) => Ok(value[..length] == *b"y"),
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a directory hide the layers below.
+pub(super) fn set_opaque(dir: impl AsFd) -> io::Result<()> {
+    fs::fsetxattr(dir, OPAQUE, b"y", fs::XattrFlags::empty())
+}
+
+/// Overlay's whiteout: a character device 0:0.
+pub(super) fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+/// Owner, attributes, mode and times of one open file to another of its kind.
+pub(super) fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
+    let stat = fs::fstat(from)?;
+    fs::fchown(to, Some(fs::Uid::from_raw(stat.st_uid)), Some(fs::Gid::from_raw(stat.st_gid)))?;
+    copy_xattrs(from, to)?;
+    fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+    fs::futimens(to, &times_of(&stat))
+}
+
+/// The times of a file, for giving them to another.
+pub(super) fn times_of(stat: &Stat) -> fs::Timestamps {
+    let time = |seconds, nanoseconds| fs::Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+    fs::Timestamps {
+        last_access: time(stat.st_atime as _, stat.st_atime_nsec as _),
+        last_modification: time(stat.st_mtime as _, stat.st_mtime_nsec as _),
+    }
+}
+
+/// All but overlay's own.
+fn copy_xattrs(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
+    let mut names = vec![0u8; 64 << 10];
+    let length = match fs::flistxattr(from, &mut names[..]) {
+        Err(Errno::OPNOTSUPP) => return Ok(()),
+        other => other?,
+    };
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        if name.starts_with(b"trusted.overlay.") && !name.starts_with(b"trusted.overlay.overlay.") {
+            continue;
+        }
+        let mut value = vec![0u8; 64 << 10];
+        let length = fs::fgetxattr(from, name, &mut value[..])?;
+        fs::fsetxattr(to, name, &value[..length], fs::XattrFlags::empty())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,421 @@
+//! The layers of one image: which are missing, and how each arrives.
+//!
+//! Several are on their way at once, each with its own pipeline
+//! (`layer/pipeline.rs`). A blob another process fetches is waited for: locks
+//! are taken in the order of digests, so two pulls never wait for each other.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Pull;
+use crate::error::file;
+use crate::layer::pipeline::{self, Failure, Input, Step};
+use crate::layer::{Limits, Unpacked};
+use crate::registry::Delivery;
+use crate::store::{LayerRecord, Partial, Staging, chain_ids};
+use crate::{Descriptor, Digest, Error, Event, ImageConfig, LayerState, Manifest, Store};
+
+/// Pipelines at once: enough to hide latency, few enough for memory.
+const AT_ONCE: usize = 5;
+/// Pieces between the network and a pipeline.
+const CHANNEL: usize = 8;
+/// Between two reports of one layer.
+const REPORT: Duration = Duration::from_millis(100);
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
+/// A layer that is here, or about to be.
+pub(super) enum Arrived {
+    /// Blob and tree were here before.
+    Here { directory: PathBuf, record: LayerRecord },
+    /// Its tree waits for a name.
+    Unpacked(Box<Fresh>),
+    /// Only the blob was missing.
+    BlobOnly { partial: Partial, directory: PathBuf, record: LayerRecord, digest: Digest },
+    /// The manifest names an earlier layer again.
+    Twice(usize),
+}
+
+/// An unpacked layer without a name.
+pub(super) struct Fresh {
+    blob: Digest,
+    diff_id: Digest,
+    partial: Partial,
+    /// Whether the blob came as well, or was here.
+    fetched: bool,
+    staging: Staging,
+    unpacked: Option<Unpacked>,
+    record: Option<LayerRecord>,
+}
+
+/// A layer to get.
+struct Job {
+    descriptor: Descriptor,
+    diff_id: Digest,
+    chain_id: Digest,
+}
+
+impl Arrived {
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self, Self::Unpacked(_) | Self::BlobOnly { .. })
+    }
+
+    /// The blob whose arrival people are waiting to hear of.
+    pub(super) fn announced(&self) -> Option<&Digest> {
+        match self {
+            Self::Here { .. } | Self::Twice(_) => None,
+            Self::Unpacked(fresh) => Some(&fresh.blob),
+            Self::BlobOnly { digest, .. } => Some(digest),
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Here { record, .. } | Self::BlobOnly { record, .. } => record.size,
+            Self::Unpacked(fresh) => fresh.record.as_ref().map_or(0, |record| record.size),
+            Self::Twice(_) => 0,
+        }
+    }
+
+    /// Where the tree is now; `below` are the trees of the layers before it.
+    fn directory(&self, below: &[PathBuf]) -> PathBuf {
+        match self {
+            Self::Here { directory, .. } | Self::BlobOnly { directory, .. } => directory.clone(),
+            Self::Unpacked(fresh) => fresh.staging.root(),
+            Self::Twice(first) => below[*first].clone(),
+        }
+    }
+
+    /// Whether the tree is right only on top of the layers it came with.
+    fn is_dependent(&self) -> bool {
+        match self {
+            Self::Here { record, .. } | Self::BlobOnly { record, .. } => record.chain_id.is_some(),
+            Self::Unpacked(fresh) => fresh.record.as_ref().is_some_and(|r| r.chain_id.is_some()),
+            Self::Twice(_) => false,
+        }
+    }
+
+    /// Gives blob and tree their names; all bytes are synced by now.
+    pub(super) fn commit(&mut self, store: &Store) -> Result<(), Error> {
+        match self {
+            Self::Here { .. } | Self::Twice(_) => Ok(()),
+            Self::BlobOnly { partial, .. } => store.commit_partial(partial),
+            Self::Unpacked(fresh) => {
+                if fresh.fetched {
+                    store.commit_partial(&fresh.partial)?;
+                } else {
+                    fresh.partial.remove()?;
+                }
+                match &fresh.record {
+                    Some(record) => store.commit_layer(&mut fresh.staging, record).map(drop),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl Pull<'_, '_> {
+    /// Gets every layer; bottom first, one for each of the manifest's.
+    pub(super) async fn layers(&self, manifest: &Manifest, config: &ImageConfig) -> Result<Vec<Arrived>, Error> {
+        let jobs = jobs(manifest, config);
+        for job in &jobs {
+            self.layer_event(&job.descriptor.digest, LayerState::Waiting);
+        }
+        let locked = self.lock_missing(&jobs).await?;
+        let jobs = jobs.into_iter().zip(locked).enumerate();
+        let work = jobs.map(|(at, (job, locked))| async move {
+            Ok::<_, Error>((at, self.arrive(job, locked).await?))
+        });
+        let mut arrived: Vec<(usize, Arrived)> =
+            stream::iter(work).buffer_unordered(AT_ONCE).try_collect().await?;
+        arrived.sort_by_key(|(at, _)| *at);
+        Ok(arrived.into_iter().map(|(_, layer)| layer).collect())
+    }
+
+    async fn arrive(&self, job: Job, locked: Locked) -> Result<Arrived, Error> {
+        match locked {
+            Locked::Here(directory, record) => {
+                self.layer_event(&job.descriptor.digest, LayerState::Exists);
+                Ok(Arrived::Here { directory, record })
+            }
+            Locked::Twice(first) => Ok(Arrived::Twice(first)),
+            Locked::Missing(partial) => self.layer(job, partial).await,
+        }
+    }
+
+    /// Takes the locks of all missing blobs, in the order of their digests.
+    async fn lock_missing(&self, jobs: &[Job]) -> Result<Vec<Locked>, Error> {
+        let mut order: Vec<usize> = (0..jobs.len()).collect();
+        order.sort_by(|a, b| jobs[*a].descriptor.digest.cmp(&jobs[*b].descriptor.digest));
+        let mut locked: Vec<Option<Locked>> = jobs.iter().map(|_| None).collect();
+        for at in order {
+            // The same blob twice in a manifest must not wait for itself.
+            let first = jobs.iter().position(|job| job.descriptor.digest == jobs[at].descriptor.digest);
+            locked[at] = Some(match first {
+                Some(first) if first < at => Locked::Twice(first),
+                _ => self.lock_one(&jobs[at]).await?,
+            });
+        }
+        Ok(locked.into_iter().flatten().collect())
+    }
+
+    async fn lock_one(&self, job: &Job) -> Result<Locked, Error> {
+        let mut told = false;
+        loop {
+            if let Some((directory, record)) = self.here(job)? {
+                return Ok(Locked::Here(directory, record));
+            }
+            if let Some(partial) = self.store.try_partial(&job.descriptor.digest)? {
+                // It may have arrived between the look and the lock.
+                if let Some((directory, record)) = self.here(job)? {
+                    partial.remove()?;
+                    return Ok(Locked::Here(directory, record));
+                }
+                return Ok(Locked::Missing(partial));
+            }
+            if !told {
+                self.layer_event(&job.descriptor.digest, LayerState::Locked);
+                told = true;
+            }
+            tokio::time::sleep(LOCK_POLL).await;
+        }
+    }
+
+    /// The layer, if both its tree and its blob are in the store.
+    fn here(&self, job: &Job) -> Result<Option<(PathBuf, LayerRecord)>, Error> {
+        if !self.store.has_blob(&job.descriptor) {
+            return Ok(None);
+        }
+        self.store.find_layer(&job.diff_id, &job.chain_id)
+    }
+
+    async fn layer(&self, job: Job, mut partial: Partial) -> Result<Arrived, Error> {
+        let resumed = partial.length > 0;
+        match self.attempt(&job, &mut partial).await {
+            // What a crash left may be damaged: once more from the first byte.
+            Err(Error::Mismatch(_)) if resumed => {
+                partial.discard()?;
+                self.attempt(&job, &mut partial).await.map(|done| done.arrived(job, partial))
+            }
+            Err(error) => {
+                self.give_up(&error, partial)?;
+                Err(error)
+            }
+            Ok(done) => Ok(done.arrived(job, partial)),
+        }
+    }
+
+    /// What was received stays for the next attempt, unless it is wrong or the disk is full.
+    fn give_up(&self, error: &Error, partial: Partial) -> Result<(), Error> {
+        let keep = matches!(error, Error::Registry(error) if error.is_temporary());
+        if keep { Ok(()) } else { partial.remove() }
+    }
+
+    async fn attempt(&self, job: &Job, partial: &mut Partial) -> Result<Done, Error> {
+        let here = self.store.find_layer(&job.diff_id, &job.chain_id)?;
+        let blob_here = self.store.has_blob(&job.descriptor);
+        let (sink, rest) = mpsc::channel(CHANNEL);
+        let input = if blob_here {
+            let path = self.store.blob_path(&job.descriptor.digest);
+            let stored = File::open(&path).map_err(file("open", &path))?;
+            Input { stored, length: job.descriptor.size, rest: None }
+        } else {
+            partial.length = partial.length.min(job.descriptor.size);
+            Input { stored: partial.reopen()?, length: partial.length, rest: Some(rest) }
+        };
+        let offset = input.length;
+        let staging = if here.is_some() { None } else { Some(self.store.stage_layer()?) };
+        let worked = self.start(job, input, staging.as_ref().map(Staging::root));
+        let delivered = if blob_here { Ok(Delivery::Complete) } else { self.deliver(job, offset, sink).await };
+        let result = worked.await;
+        let result = result.unwrap_or_else(|_| unreachable!("a pipeline sends its result"));
+        // When the registry failed, the pipeline only saw its stream end early.
+        if let Err(error) = delivered {
+            return Err(error);
+        }
+        let unpacked = result.map_err(|failure| self.worded(job, failure))?;
+        Ok(Done { here, staging, unpacked, fetched: !blob_here })
+    }
+
+    /// Starts the pipeline on threads of its own.
+    fn start(
+        &self,
+        job: &Job,
+        input: Input,
+        root: Option<PathBuf>,
+    ) -> oneshot::Receiver<Result<Option<Unpacked>, Failure>> {
+        let (send, receive) = oneshot::channel();
+        let (descriptor, diff_id) = (job.descriptor.clone(), job.diff_id.clone());
+        let reporter = Reporter::new(self.progress, &job.descriptor);
+        self.scope.spawn(move || {
+            let report = |step| reporter.report(step);
+            let result = match root {
+                Some(root) => {
+                    pipeline::run(&descriptor, &diff_id, input, &root, Limits::default(), &report).map(Some)
+                }
+                None => pipeline::keep(&descriptor, input, &report).map(|()| None),
+            };
+            let _ = send.send(result);
+        });
+        receive
+    }
+
+    async fn deliver(&self, job: &Job, offset: u64, sink: mpsc::Sender<Bytes>) -> Result<Delivery, Error> {
+        let retrying = |wait| self.layer_event(&job.descriptor.digest, LayerState::Retrying { wait });
+        self.session.stream_blob(&job.descriptor, offset, &sink, &retrying).await
+    }
+
+    fn worded(&self, job: &Job, failure: Failure) -> Error {
+        let digest = job.descriptor.digest.clone();
+        match failure {
+            Failure::Mismatch(mismatch) => Error::Mismatch(mismatch),
+            Failure::Store(error) => file("keep", &self.store.blob_path(&digest))(error),
+            Failure::Layer(source) => Error::Layer { digest, source },
+        }
+    }
+
+    /// Decides, bottom first, what depends on the layers below, and describes each tree.
+    pub(super) fn finish_layers(
+        &self,
+        manifest: &Manifest,
+        config: &ImageConfig,
+        mut arrived: Vec<Arrived>,
+    ) -> Result<Vec<Arrived>, Error> {
+        let chain = chain_ids(&config.rootfs.diff_ids);
+        let mut lower: Vec<PathBuf> = Vec::new();
+        for (at, layer) in arrived.iter_mut().enumerate() {
+            if let Arrived::Unpacked(fresh) = layer {
+                let below: Vec<PathBuf> = lower.iter().rev().cloned().collect();
+                self.finish(fresh, &below, &chain[at], &manifest.layers[at].digest)?;
+            }
+            let directory = layer.directory(&lower);
+            lower.push(directory);
+        }
+        self.check_repeated(manifest, &arrived)?;
+        Ok(arrived)
+    }
+
+    /// A layer that depends on those below cannot stand in two places.
+    fn check_repeated(&self, manifest: &Manifest, arrived: &[Arrived]) -> Result<(), Error> {
+        for layer in arrived {
+            if let Arrived::Twice(first) = layer
+                && arrived[*first].is_dependent()
+            {
+                return Err(Error::NotAnImage {
+                    digest: manifest.layers[*first].digest.clone(),
+                    reason: "it is a layer that depends on those below it, and is there twice".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&self, fresh: &mut Fresh, below: &[PathBuf], chain_id: &Digest, blob: &Digest) -> Result<(), Error> {
+        let Some(unpacked) = fresh.unpacked.take() else { return Ok(()) };
+        let finished = unpacked.finish(below);
+        let (unpacked, dependent) =
+            finished.map_err(|source| Error::Layer { digest: blob.clone(), source })?;
+        for text in &unpacked.notes {
+            let text = format!("layer {}: {text}", blob.short());
+            self.progress.event(Event::Note { text: &text });
+        }
+        let record = LayerRecord {
+            diff_id: fresh.diff_id.clone(),
+            chain_id: dependent.then(|| chain_id.clone()),
+            size: unpacked.size,
+            entries: unpacked.entries,
+        };
+        fresh.staging.describe(&record)?;
+        fresh.record = Some(record);
+        Ok(())
+    }
+
+    fn layer_event(&self, digest: &Digest, state: LayerState) {
+        self.progress.event(Event::Layer { digest, state });
+    }
+}
+
+enum Locked {
+    Here(PathBuf, LayerRecord),
+    /// The same blob as an earlier layer of the manifest.
+    Twice(usize),
+    Missing(Partial),
+}
+
+/// What an attempt gave.
+struct Done {
+    here: Option<(PathBuf, LayerRecord)>,
+    staging: Option<Staging>,
+    unpacked: Option<Unpacked>,
+    fetched: bool,
+}
+
+impl Done {
+    fn arrived(self, job: Job, partial: Partial) -> Arrived {
+        match (self.here, self.staging) {
+            (None, Some(staging)) => Arrived::Unpacked(Box::new(Fresh {
+                blob: job.descriptor.digest,
+                diff_id: job.diff_id,
+                partial,
+                fetched: self.fetched,
+                staging,
+                unpacked: self.unpacked,
+                record: None,
+            })),
+            (Some((directory, record)), _) => {
+                Arrived::BlobOnly { partial, directory, record, digest: job.descriptor.digest }
+            }
+            (None, None) => unreachable!("a layer that is not here gets a directory"),
+        }
+    }
+}
+
+/// One job for each layer; the same blob twice in a manifest is one job, and
+/// the second place finds it in the store.
+fn jobs(manifest: &Manifest, config: &ImageConfig) -> Vec<Job> {
+    let chain = chain_ids(&config.rootfs.diff_ids);
+    let layers = manifest.layers.iter().zip(&config.rootfs.diff_ids).zip(chain);
+    layers
+        .map(|((descriptor, diff_id), chain_id)| Job {
+            descriptor: descriptor.clone(),
+            diff_id: diff_id.clone(),
+            chain_id,
+        })
+        .collect()
+}
+
+/// Passes on what a pipeline reports, not more often than people can see.
+struct Reporter<'a> {
+    progress: &'a dyn crate::Progress,
+    digest: Digest,
+    total: u64,
+    last: Mutex<Instant>,
+}
+
+impl<'a> Reporter<'a> {
+    fn new(progress: &'a dyn crate::Progress, descriptor: &Descriptor) -> Self {
+        let last = Mutex::new(Instant::now());
+        Self { progress, digest: descriptor.digest.clone(), total: descriptor.size, last }
+    }
+
+    fn report(&self, step: Step) {
+        let state = match step {
+            Step::Received(done) => {
+                let Ok(mut last) = self.last.lock() else { return };
+                if last.elapsed() < REPORT {
+                    return;
+                }
+                *last = Instant::now();
+                LayerState::Downloading { done, total: self.total }
+            }
+            Step::Verified => LayerState::Downloaded,
+        };
+        self.progress.event(Event::Layer { digest: &self.digest, state });
+    }
+}
