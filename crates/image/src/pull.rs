@@ -54,10 +54,19 @@ pub fn pull(
     let _in_use = store.begin_use()?;
     store.clean_layers()?;
     let session = Session::new(reference, &options.registries)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(crate::error::file("start a runtime for", store.layout()))?;
     let pulled = thread::scope(|scope| {
-        let pull = Pull { store, reference, options, progress, session: &session, scope };
+        let pull = Pull {
+            store,
+            reference,
+            options,
+            progress,
+            session: &session,
+            scope,
+        };
         runtime.block_on(pull.run())
     });
     if pulled.as_ref().is_err_and(Error::is_disk_full) {
@@ -82,21 +91,37 @@ impl Pull<'_, '_> {
     async fn run(&self) -> Result<Pulled, Error> {
         if let Some(image) = self.already_here().await? {
             let digest = image.target.digest.clone();
-            return Ok(Pulled { image, digest, downloaded: false });
+            return Ok(Pulled {
+                image,
+                digest,
+                downloaded: false,
+            });
         }
         let tag = self.reference.wanted();
-        self.progress.event(Event::Resolving { tag: &tag, repository: self.reference.repository() });
+        self.progress.event(Event::Resolving {
+            tag: &tag,
+            repository: self.reference.repository(),
+        });
         let mut resolved = self.resolve(&tag).await?;
         let config = self.config(&mut resolved).await?;
         let arrived = self.layers(&resolved.manifest, &config).await?;
         let downloaded = arrived.iter().any(Arrived::is_new);
         self.commit(&resolved, &config, arrived)?;
         let image = self.store.find(&stored(self.reference).to_string())?;
-        Ok(Pulled { image, digest: resolved.target.digest, downloaded })
+        Ok(Pulled {
+            image,
+            digest: resolved.target.digest,
+            downloaded,
+        })
     }
 
     /// Bytes first, then their names, then the name of the whole.
-    fn commit(&self, resolved: &Resolved, config: &ImageConfig, arrived: Vec<Arrived>) -> Result<(), Error> {
+    fn commit(
+        &self,
+        resolved: &Resolved,
+        config: &ImageConfig,
+        arrived: Vec<Arrived>,
+    ) -> Result<(), Error> {
         let mut finished = self.finish_layers(&resolved.manifest, config, arrived)?;
         let new = finished.iter().any(Arrived::is_new);
         if new {
@@ -114,7 +139,10 @@ impl Pull<'_, '_> {
         }
         for layer in &finished {
             if let Some(digest) = layer.announced() {
-                self.progress.event(Event::Layer { digest, state: LayerState::Complete });
+                self.progress.event(Event::Layer {
+                    digest,
+                    state: LayerState::Complete,
+                });
             }
         }
         self.store.record(&Entry {

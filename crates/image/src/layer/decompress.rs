@@ -79,7 +79,8 @@ mod tests {
     use std::io::Write;
 
     fn unpack(bytes: &[u8]) -> Result<Vec<u8>, String> {
-        let mut decoder = Decoder::new(&bytes[..bytes.len().min(8)], bytes).map_err(|e| e.to_string())?;
+        let mut decoder =
+            Decoder::new(&bytes[..bytes.len().min(8)], bytes).map_err(|e| e.to_string())?;
         let mut out = Vec::new();
         decoder.read_to_end(&mut out).map_err(|e| e.to_string())?;
         Ok(out)
@@ -87,12 +88,18 @@ mod tests {
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).and_then(|()| encoder.finish()).unwrap()
+        encoder
+            .write_all(bytes)
+            .and_then(|()| encoder.finish())
+            .unwrap()
     }
 
     #[test]
     fn several_members_and_frames_are_one_stream() {
-        assert_eq!(unpack(&[gzip(b"a"), gzip(b""), gzip(b"b")].concat()), Ok(b"ab".to_vec()));
+        assert_eq!(
+            unpack(&[gzip(b"a"), gzip(b""), gzip(b"b")].concat()),
+            Ok(b"ab".to_vec())
+        );
         let frame = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
         let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0][..], b"xx"].concat();
         let all = [skippable.clone(), frame(b"a"), skippable, frame(b"b")].concat();

@@ -80,6 +80,12 @@ pub enum LayerError {
 impl LayerError {
     /// Whether the disk is full.
     pub(crate) fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Entry { source: Errno::NOSPC | Errno::DQUOT, .. })
+        matches!(
+            self,
+            Self::Entry {
+                source: Errno::NOSPC | Errno::DQUOT,
+                ..
+            }
+        )
     }
 }

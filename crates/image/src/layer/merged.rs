@@ -30,7 +30,9 @@ type Merged = Vec<OwnedFd>;
 /// Finds `parts` in `layers` (roots, topmost first); links on the way are
 /// followed, one at the end is not.
 pub(super) fn find(layers: &[PathBuf], parts: &[Vec<u8>]) -> io::Result<Option<Found>> {
-    let roots = layers.iter().map(|layer| fs::open(layer, DIRECTORY, Mode::empty()));
+    let roots = layers
+        .iter()
+        .map(|layer| fs::open(layer, DIRECTORY, Mode::empty()));
     let roots: Merged = roots.collect::<io::Result<_>>()?;
     let mut stack: Vec<Merged> = vec![visible(roots)?];
     let mut todo: VecDeque<Vec<u8>> = parts.to_vec().into();
@@ -42,8 +44,12 @@ pub(super) fn find(layers: &[PathBuf], parts: &[Vec<u8>]) -> io::Result<Option<F
             }
             continue;
         }
-        let Some(here) = stack.last() else { return Ok(None) };
-        let Some(found) = step(here, &part)? else { return Ok(None) };
+        let Some(here) = stack.last() else {
+            return Ok(None);
+        };
+        let Some(found) = step(here, &part)? else {
+            return Ok(None);
+        };
         if todo.is_empty() {
             return Ok(Some(found));
         }
@@ -83,7 +89,11 @@ fn step(here: &Merged, part: &[u8]) -> io::Result<Option<Found>> {
             Ok(stat) if is_whiteout(&stat) => return Ok(None),
             Ok(stat) => {
                 let parent = dir.try_clone().map_err(|_| Errno::MFILE)?;
-                return Ok(Some(Found { parent, name: part.to_vec(), stat }));
+                return Ok(Some(Found {
+                    parent,
+                    name: part.to_vec(),
+                    stat,
+                }));
             }
         }
     }
@@ -139,7 +149,11 @@ pub(super) fn is_whiteout(stat: &Stat) -> bool {
 /// Owner, attributes, mode and times of one open file to another of its kind.
 pub(super) fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
     let stat = fs::fstat(from)?;
-    fs::fchown(to, Some(fs::Uid::from_raw(stat.st_uid)), Some(fs::Gid::from_raw(stat.st_gid)))?;
+    fs::fchown(
+        to,
+        Some(fs::Uid::from_raw(stat.st_uid)),
+        Some(fs::Gid::from_raw(stat.st_gid)),
+    )?;
     copy_xattrs(from, to)?;
     fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
     fs::futimens(to, &times_of(&stat))
@@ -147,7 +161,10 @@ pub(super) fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
 
 /// The times of a file, for giving them to another.
 pub(super) fn times_of(stat: &Stat) -> fs::Timestamps {
-    let time = |seconds, nanoseconds| fs::Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+    let time = |seconds, nanoseconds| fs::Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds,
+    };
     fs::Timestamps {
         last_access: time(stat.st_atime as _, stat.st_atime_nsec as _),
         last_modification: time(stat.st_mtime as _, stat.st_mtime_nsec as _),
@@ -161,7 +178,10 @@ fn copy_xattrs(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
         Err(Errno::OPNOTSUPP) => return Ok(()),
         other => other?,
     };
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    for name in names[..length]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+    {
         if name.starts_with(b"trusted.overlay.") && !name.starts_with(b"trusted.overlay.overlay.") {
             continue;
         }

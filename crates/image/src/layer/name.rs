@@ -49,7 +49,9 @@ pub(crate) fn clean(name: &[u8]) -> Result<Vec<Vec<u8>>, InvalidName> {
         return Err(InvalidName::Empty);
     }
     if name.contains(&0) {
-        return Err(InvalidName::Nul { name: start_of(name) });
+        return Err(InvalidName::Nul {
+            name: start_of(name),
+        });
     }
     let mut parts: Vec<Vec<u8>> = Vec::new();
     for part in name.split(|byte| *byte == b'/') {
@@ -57,23 +59,31 @@ pub(crate) fn clean(name: &[u8]) -> Result<Vec<Vec<u8>>, InvalidName> {
             b"" | b"." => {}
             b".." => drop(parts.pop()),
             _ if part.len() > PART_LIMIT => {
-                return Err(InvalidName::TooLong { name: start_of(part) });
+                return Err(InvalidName::TooLong {
+                    name: start_of(part),
+                });
             }
             _ => parts.push(part.to_vec()),
         }
     }
     if name.len() > PATH_LIMIT {
-        return Err(InvalidName::TooLong { name: start_of(name) });
+        return Err(InvalidName::TooLong {
+            name: start_of(name),
+        });
     }
     Ok(parts)
 }
 
 /// Reads the last part of a path (image-spec, layer.md, "Whiteouts").
 pub(crate) fn meaning(last: &[u8]) -> Result<Meaning, InvalidName> {
-    let Some(hidden) = last.strip_prefix(b".wh.") else { return Ok(Meaning::Plain) };
+    let Some(hidden) = last.strip_prefix(b".wh.") else {
+        return Ok(Meaning::Plain);
+    };
     match hidden {
         b".wh..opq" => Ok(Meaning::HidesAll),
-        b"" | b"." | b".." => Err(InvalidName::Whiteout { name: last.to_vec() }),
+        b"" | b"." | b".." => Err(InvalidName::Whiteout {
+            name: last.to_vec(),
+        }),
         _ if hidden.starts_with(b".wh.") => Ok(Meaning::Ignored),
         _ => Ok(Meaning::Hides(hidden.to_vec())),
     }
@@ -89,7 +99,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn joined(name: &[u8]) -> Vec<u8> {
-        clean(name).unwrap_or_else(|error| panic!("{error}")).join(&b'/')
+        clean(name)
+            .unwrap_or_else(|error| panic!("{error}"))
+            .join(&b'/')
     }
 
     #[test]
@@ -108,8 +120,14 @@ mod tests {
         }
         assert_eq!(clean(b""), Err(InvalidName::Empty));
         assert!(matches!(clean(b"a\0b"), Err(InvalidName::Nul { .. })));
-        assert!(matches!(clean(&[b'a'; 256]), Err(InvalidName::TooLong { .. })));
-        assert!(matches!(clean(&b"a/".repeat(3000)), Err(InvalidName::TooLong { .. })));
+        assert!(matches!(
+            clean(&[b'a'; 256]),
+            Err(InvalidName::TooLong { .. })
+        ));
+        assert!(matches!(
+            clean(&b"a/".repeat(3000)),
+            Err(InvalidName::TooLong { .. })
+        ));
     }
 
     #[test]
@@ -117,7 +135,10 @@ mod tests {
         assert_eq!(meaning(b".wh.x"), Ok(Meaning::Hides(b"x".to_vec())));
         assert_eq!(meaning(b".wh..wh..opq"), Ok(Meaning::HidesAll));
         assert_eq!(meaning(b".wh..wh.plnk"), Ok(Meaning::Ignored));
-        assert_eq!(meaning(b".wh..hidden"), Ok(Meaning::Hides(b".hidden".to_vec())));
+        assert_eq!(
+            meaning(b".wh..hidden"),
+            Ok(Meaning::Hides(b".hidden".to_vec()))
+        );
         assert_eq!(meaning(b"wh.x"), Ok(Meaning::Plain));
         for wrong in [".wh.", ".wh..", ".wh..."] {
             assert!(meaning(wrong.as_bytes()).is_err(), "{wrong}");

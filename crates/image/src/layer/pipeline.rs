@@ -110,7 +110,9 @@ fn conclude(
 }
 
 fn join<T>(handle: ScopedJoinHandle<'_, T>) -> T {
-    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    handle
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Digests packed bytes, keeps the new ones and hands all of them on.
@@ -126,7 +128,11 @@ fn receive(
         next,
         report,
     };
-    let Input { mut stored, length, rest } = input;
+    let Input {
+        mut stored,
+        length,
+        rest,
+    } = input;
     stored.rewind().map_err(Failure::Store)?;
     let mut left = length;
     while left > 0 {
@@ -162,7 +168,9 @@ impl Receive<'_> {
     fn take(&mut self, piece: Bytes) -> Result<bool, Failure> {
         self.verifier.update(&piece).map_err(Failure::Mismatch)?;
         (self.report)(Step::Received(self.verifier.seen()));
-        let Some(next) = &self.next else { return Ok(true) };
+        let Some(next) = &self.next else {
+            return Ok(true);
+        };
         if next.send(piece).is_ok() {
             return Ok(true);
         }
@@ -192,7 +200,9 @@ fn inflate(
     let mut total = 0u64;
     loop {
         let piece = read_piece(&mut decoder).map_err(|error| {
-            Stop::Failed(LayerError::Inflate { reason: error.to_string() })
+            Stop::Failed(LayerError::Inflate {
+                reason: error.to_string(),
+            })
         })?;
         if piece.is_empty() {
             return Ok(());
@@ -233,7 +243,11 @@ fn digest(plain: &Receiver<Bytes>, expected: &Digest) -> Digest {
     hasher.finish()
 }
 
-fn unpack_plain(plain: Receiver<Bytes>, root: &Path, limits: Limits) -> Result<Unpacked, LayerError> {
+fn unpack_plain(
+    plain: Receiver<Bytes>,
+    root: &Path,
+    limits: Limits,
+) -> Result<Unpacked, LayerError> {
     let mut reader = Reader::new(Pieces::new(plain));
     let unpacked = unpack(&mut reader, root, limits)?;
     // What follows the archive's end belongs to the diff id all the same.
@@ -255,7 +269,10 @@ struct Pieces {
 
 impl Pieces {
     fn new(source: Receiver<Bytes>) -> Self {
-        Self { source, current: Bytes::new() }
+        Self {
+            source,
+            current: Bytes::new(),
+        }
     }
 
     /// Up to `count` bytes from the start, left to be read.

@@ -56,7 +56,9 @@ pub enum TarError {
         offset: u64,
     },
     /// pax records or a long name of more than 1 MiB.
-    #[error("the extended header at byte {offset} has {size} bytes; at most {EXTENSION_LIMIT} are read")]
+    #[error(
+        "the extended header at byte {offset} has {size} bytes; at most {EXTENSION_LIMIT} are read"
+    )]
     ExtensionTooLarge {
         /// Its size.
         size: u64,
@@ -133,7 +135,12 @@ pub struct Reader<S> {
 impl<S: BufRead> Reader<S> {
     /// Starts at the first header.
     pub fn new(source: S) -> Self {
-        Self { source, offset: 0, data: 0, padding: 0 }
+        Self {
+            source,
+            offset: 0,
+            data: 0,
+            padding: 0,
+        }
     }
 
     /// The next entry; what was not read of the one before is skipped.
@@ -145,7 +152,11 @@ impl<S: BufRead> Reader<S> {
             let at = self.offset;
             let Some(header) = self.next_header()? else {
                 let extended = !records.is_empty() || long_name.is_some() || long_link.is_some();
-                return if extended { Err(TarError::Truncated { offset: at }) } else { Ok(None) };
+                return if extended {
+                    Err(TarError::Truncated { offset: at })
+                } else {
+                    Ok(None)
+                };
             };
             match header.kind() {
                 // Global records hold for every entry that follows, which would let one
@@ -179,7 +190,9 @@ impl<S: BufRead> Reader<S> {
         if available.is_empty() {
             return Err(TarError::Truncated { offset });
         }
-        let length = available.len().min(usize::try_from(self.data).unwrap_or(usize::MAX));
+        let length = available
+            .len()
+            .min(usize::try_from(self.data).unwrap_or(usize::MAX));
         Ok(&available[..length])
     }
 
@@ -202,7 +215,10 @@ impl<S: BufRead> Reader<S> {
 
     fn entry(&mut self, header: &Header, records: &Records, at: u64) -> Result<Entry, TarError> {
         let field = |field| TarError::Field { field, offset: at };
-        let kind = kind_of(header.kind()).ok_or(TarError::Kind { kind: header.kind() as char, offset: at })?;
+        let kind = kind_of(header.kind()).ok_or(TarError::Kind {
+            kind: header.kind() as char,
+            offset: at,
+        })?;
         let stored = match records.size(at)? {
             Some(size) => size,
             None => header.size().ok_or_else(|| field("size"))?,
@@ -210,7 +226,11 @@ impl<S: BufRead> Reader<S> {
         // Links, devices and directories carry no data whatever their size says.
         let stored = if kind == Kind::File { stored } else { 0 };
         self.expect_data(stored);
-        let sparse = if kind == Kind::File { self.sparse(header, records, at)? } else { None };
+        let sparse = if kind == Kind::File {
+            self.sparse(header, records, at)?
+        } else {
+            None
+        };
         let (size, segments) = match sparse {
             Some((size, segments)) => (size, Some(segments)),
             None => (stored, None),
@@ -218,7 +238,10 @@ impl<S: BufRead> Reader<S> {
         let number = |text: Option<u64>, from: Option<u64>, name| {
             let value = text.or(from).ok_or_else(|| field(name))?;
             // 2^32 - 1 means "leave as it is" to chown: no file can belong to it.
-            u32::try_from(value).ok().filter(|id| *id != u32::MAX).ok_or_else(|| field(name))
+            u32::try_from(value)
+                .ok()
+                .filter(|id| *id != u32::MAX)
+                .ok_or_else(|| field(name))
         };
         Ok(Entry {
             path: header.path(),
@@ -254,16 +277,29 @@ impl<S: BufRead> Reader<S> {
         } else {
             records.sparse_map(at)?
         };
-        let Some((size, segments)) = found else { return Ok(None) };
+        let Some((size, segments)) = found else {
+            return Ok(None);
+        };
         sparse::check(size, &segments, self.data)
             .then_some(Some((size, segments)))
-            .ok_or(TarError::Field { field: "map of holes", offset: at })
+            .ok_or(TarError::Field {
+                field: "map of holes",
+                offset: at,
+            })
     }
 
     /// The old GNU form: four segments in the header, more in blocks after it.
-    fn old_gnu_sparse(&mut self, header: &Header, at: u64) -> Result<(u64, Vec<Segment>), TarError> {
-        let broken = || TarError::Field { field: "map of holes", offset: at };
-        let (size, mut segments, mut more) = sparse::in_header(header.bytes()).ok_or_else(broken)?;
+    fn old_gnu_sparse(
+        &mut self,
+        header: &Header,
+        at: u64,
+    ) -> Result<(u64, Vec<Segment>), TarError> {
+        let broken = || TarError::Field {
+            field: "map of holes",
+            offset: at,
+        };
+        let (size, mut segments, mut more) =
+            sparse::in_header(header.bytes()).ok_or_else(broken)?;
         while more {
             let block = self.block()?.ok_or(TarError::Truncated { offset: at })?;
             more = sparse::in_block(&block, &mut segments).ok_or_else(broken)?;
@@ -273,7 +309,10 @@ impl<S: BufRead> Reader<S> {
 
     /// pax 1.0: decimal lines at the start of the data, padded to a block.
     fn sparse_map_in_data(&mut self, at: u64) -> Result<Vec<Segment>, TarError> {
-        let broken = || TarError::Field { field: "map of holes", offset: at };
+        let broken = || TarError::Field {
+            field: "map of holes",
+            offset: at,
+        };
         let mut map = sparse::Lines::default();
         while !map.is_complete() {
             if self.data < BLOCK as u64 {
@@ -289,9 +328,13 @@ impl<S: BufRead> Reader<S> {
     /// The next header; `None` at the end: two blocks of zeros, or no bytes.
     fn next_header(&mut self) -> Result<Option<Header>, TarError> {
         let at = self.offset;
-        let Some(block) = self.block()? else { return Ok(None) };
+        let Some(block) = self.block()? else {
+            return Ok(None);
+        };
         if block != [0; BLOCK] {
-            return Header::parse(block).ok_or(TarError::Checksum { offset: at }).map(Some);
+            return Header::parse(block)
+                .ok_or(TarError::Checksum { offset: at })
+                .map(Some);
         }
         match self.block()? {
             Some(second) if second != [0; BLOCK] => Err(TarError::Checksum { offset: at }),
@@ -305,7 +348,13 @@ impl<S: BufRead> Reader<S> {
         while have < BLOCK {
             let available = fill(&mut self.source)?;
             if available.is_empty() {
-                return if have == 0 { Ok(None) } else { Err(TarError::Truncated { offset: self.offset }) };
+                return if have == 0 {
+                    Ok(None)
+                } else {
+                    Err(TarError::Truncated {
+                        offset: self.offset,
+                    })
+                };
             }
             let count = available.len().min(BLOCK - have);
             block[have..have + count].copy_from_slice(&available[..count]);
@@ -319,7 +368,10 @@ impl<S: BufRead> Reader<S> {
     /// The data of an extension header: its own size field counts, never pax's.
     fn extension(&mut self, header: &Header) -> Result<Vec<u8>, TarError> {
         let offset = self.offset;
-        let size = header.size().ok_or(TarError::Field { field: "size", offset })?;
+        let size = header.size().ok_or(TarError::Field {
+            field: "size",
+            offset,
+        })?;
         if size > EXTENSION_LIMIT {
             return Err(TarError::ExtensionTooLarge { size, offset });
         }

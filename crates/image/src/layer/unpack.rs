@@ -12,7 +12,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{
+    self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid,
+};
 use rustix::io::{self, Errno};
 
 use super::LayerError;
@@ -70,8 +72,10 @@ pub(crate) fn unpack<S: BufRead>(
     root: &Path,
     limits: Limits,
 ) -> Result<Unpacked, LayerError> {
-    let fd = fs::open(root, DIRECTORY, Mode::empty())
-        .map_err(|source| LayerError::Root { path: root.to_owned(), source })?;
+    let fd = fs::open(root, DIRECTORY, Mode::empty()).map_err(|source| LayerError::Root {
+        path: root.to_owned(),
+        source,
+    })?;
     let mut unpacker = Unpacker {
         root: Rc::new(fd),
         parents: VecDeque::new(),
@@ -89,7 +93,9 @@ pub(crate) fn unpack<S: BufRead>(
     while let Some(entry) = reader.next_entry()? {
         unpacker.done.entries += 1;
         if unpacker.done.entries > limits.entries {
-            return Err(LayerError::TooMany { limit: limits.entries });
+            return Err(LayerError::TooMany {
+                limit: limits.entries,
+            });
         }
         unpacker.take(&entry, reader)?;
     }
@@ -108,12 +114,22 @@ struct Unpacker {
 }
 
 impl Unpacker {
-    fn take<S: BufRead>(&mut self, entry: &Entry, reader: &mut Reader<S>) -> Result<(), LayerError> {
+    fn take<S: BufRead>(
+        &mut self,
+        entry: &Entry,
+        reader: &mut Reader<S>,
+    ) -> Result<(), LayerError> {
         let mut parts = clean(&entry.path)?;
-        if entry.path.split(|byte| *byte == b'/').any(|part| part == b"..") {
+        if entry
+            .path
+            .split(|byte| *byte == b'/')
+            .any(|part| part == b"..")
+        {
             self.note("a name with .. was kept below the root");
         }
-        let Some(last) = parts.pop() else { return self.set_root(entry) };
+        let Some(last) = parts.pop() else {
+            return self.set_root(entry);
+        };
         match meaning(&last)? {
             Meaning::Ignored => Ok(()),
             Meaning::Plain => self.create(parts, last, entry, reader),
@@ -169,7 +185,10 @@ impl Unpacker {
         mut make: impl FnMut(&mut Self) -> Result<(), LayerError>,
     ) -> Result<(), LayerError> {
         match make(self) {
-            Err(LayerError::Entry { source: Errno::EXIST, .. }) => {
+            Err(LayerError::Entry {
+                source: Errno::EXIST,
+                ..
+            }) => {
                 self.remove(parent, name, path)?;
                 make(self)
             }
@@ -218,7 +237,8 @@ impl Unpacker {
         entry: &Entry,
         reader: &mut Reader<S>,
     ) -> Result<(), LayerError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(entry_error("create", entry))?;
         match &entry.segments {
@@ -267,21 +287,35 @@ impl Unpacker {
     ) -> Result<(), LayerError> {
         fs::ftruncate(file, entry.size).map_err(entry_error("size", entry))?;
         for segment in segments {
-            fs::seek(file, fs::SeekFrom::Start(segment.offset)).map_err(entry_error("seek in", entry))?;
+            fs::seek(file, fs::SeekFrom::Start(segment.offset))
+                .map_err(entry_error("seek in", entry))?;
             self.write(file, entry, reader, segment.length)?;
         }
         Ok(())
     }
 
-    fn create_symlink(&mut self, parent: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), LayerError> {
+    fn create_symlink(
+        &mut self,
+        parent: &OwnedFd,
+        name: &[u8],
+        entry: &Entry,
+    ) -> Result<(), LayerError> {
         if entry.link.is_empty() || entry.link.contains(&0) || entry.link.len() >= 4096 {
-            return Err(forbidden(&entry.path, "a symbolic link needs a target of 1 to 4095 bytes without zeros"));
+            return Err(forbidden(
+                &entry.path,
+                "a symbolic link needs a target of 1 to 4095 bytes without zeros",
+            ));
         }
         fs::symlinkat(&entry.link[..], parent, name).map_err(entry_error("create", entry))?;
         self.set_attributes_at(parent, name, entry)
     }
 
-    fn create_node(&mut self, parent: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), LayerError> {
+    fn create_node(
+        &mut self,
+        parent: &OwnedFd,
+        name: &[u8],
+        entry: &Entry,
+    ) -> Result<(), LayerError> {
         let kind = match entry.kind {
             Kind::CharDevice => FileType::CharacterDevice,
             Kind::BlockDevice => FileType::BlockDevice,
@@ -289,7 +323,10 @@ impl Unpacker {
         };
         let (major, minor) = entry.device;
         if kind == FileType::CharacterDevice && entry.device == (0, 0) {
-            return Err(forbidden(&entry.path, "a character device 0:0 would hide files of the layers below"));
+            return Err(forbidden(
+                &entry.path,
+                "a character device 0:0 would hide files of the layers below",
+            ));
         }
         fs::mknodat(parent, name, kind, Mode::empty(), fs::makedev(major, minor))
             .map_err(entry_error("create", entry))?;
@@ -305,7 +342,10 @@ impl Unpacker {
     ) -> Result<(), LayerError> {
         let target = clean(&entry.link)?;
         if target == path || target.is_empty() {
-            return Err(forbidden(&entry.path, "a hard link to itself or to the root"));
+            return Err(forbidden(
+                &entry.path,
+                "a hard link to itself or to the root",
+            ));
         }
         match self.link(&target, parent, name, &path) {
             Err(Errno::NOENT) => {
@@ -324,8 +364,16 @@ impl Unpacker {
     }
 
     /// Links `target` of this layer; ENOENT when it is not there (yet).
-    fn link(&mut self, target: &Parts, parent: &OwnedFd, name: &[u8], path: &Parts) -> Result<(), Errno> {
-        let Some((target_name, target_dir)) = target.split_last() else { return Err(Errno::NOENT) };
+    fn link(
+        &mut self,
+        target: &Parts,
+        parent: &OwnedFd,
+        name: &[u8],
+        path: &Parts,
+    ) -> Result<(), Errno> {
+        let Some((target_name, target_dir)) = target.split_last() else {
+            return Err(Errno::NOENT);
+        };
         let from = self.open_existing(target_dir)?;
         let stat = fs::statat(&*from, &target_name[..], AtFlags::SYMLINK_NOFOLLOW)?;
         if is_whiteout(&stat) {
@@ -341,10 +389,11 @@ impl Unpacker {
                 if (there.st_dev, there.st_ino) == (stat.st_dev, stat.st_ino) {
                     return Ok(());
                 }
-                self.remove(parent, name, path).map_err(|error| match error {
-                    LayerError::Entry { source, .. } => source,
-                    _ => Errno::INVAL,
-                })?;
+                self.remove(parent, name, path)
+                    .map_err(|error| match error {
+                        LayerError::Entry { source, .. } => source,
+                        _ => Errno::INVAL,
+                    })?;
                 link()
             }
             other => other,
@@ -359,7 +408,13 @@ impl Unpacker {
         if self.done.links.iter().any(|(link, _)| *link == path) {
             return Ok(());
         }
-        let device = fs::mknodat(&*parent, &name[..], FileType::CharacterDevice, Mode::empty(), 0);
+        let device = fs::mknodat(
+            &*parent,
+            &name[..],
+            FileType::CharacterDevice,
+            Mode::empty(),
+            0,
+        );
         match device {
             Ok(()) => drop(self.done.whiteouts.insert(path)),
             Err(Errno::EXIST) => {
@@ -437,7 +492,8 @@ impl Unpacker {
                     self.done.whiteouts.remove(&here);
                     fs::unlinkat(dir, &part[..], AtFlags::empty()).map_err(fail)?;
                     fs::mkdirat(dir, &part[..], 0o755.into()).map_err(fail)?;
-                    let made = fs::openat(dir, &part[..], DIRECTORY, Mode::empty()).map_err(fail)?;
+                    let made =
+                        fs::openat(dir, &part[..], DIRECTORY, Mode::empty()).map_err(fail)?;
                     set_opaque(&made).map_err(fail)?;
                     fs::fchmod(&made, 0o755.into()).map_err(fail)?;
                     self.done.times.insert(here.clone(), Time::default());
@@ -484,9 +540,17 @@ impl Unpacker {
         }
     }
 
-    fn remove_any(&mut self, parent: &OwnedFd, name: &[u8], path: &Parts) -> Result<(), LayerError> {
+    fn remove_any(
+        &mut self,
+        parent: &OwnedFd,
+        name: &[u8],
+        path: &Parts,
+    ) -> Result<(), LayerError> {
         match self.remove(parent, name, path) {
-            Err(LayerError::Entry { source: Errno::NOENT, .. }) => Ok(()),
+            Err(LayerError::Entry {
+                source: Errno::NOENT,
+                ..
+            }) => Ok(()),
             other => other,
         }
     }
@@ -523,8 +587,11 @@ impl Unpacked {
         if !self.depends_on_lower() {
             return Ok((self, false));
         }
-        let root = fs::open(&self.root, DIRECTORY, Mode::empty())
-            .map_err(|source| LayerError::Root { path: self.root.clone(), source })?;
+        let root =
+            fs::open(&self.root, DIRECTORY, Mode::empty()).map_err(|source| LayerError::Root {
+                path: self.root.clone(),
+                source,
+            })?;
         let mut changed = self.finish_implied(&root, lower)?;
         changed |= self.finish_whiteouts(&root, lower)?;
         changed |= self.finish_links(&root, lower)?;
@@ -539,7 +606,9 @@ impl Unpacked {
             if is_hidden(root, &path).map_err(at("read", &path))? {
                 continue;
             }
-            let Some(found) = merged::find(lower, &path).map_err(at("look up", &path))? else { continue };
+            let Some(found) = merged::find(lower, &path).map_err(at("look up", &path))? else {
+                continue;
+            };
             if FileType::from_raw_mode(found.stat.st_mode) != FileType::Directory {
                 continue;
             }
@@ -562,10 +631,16 @@ impl Unpacked {
     fn finish_whiteouts(&mut self, root: &OwnedFd, lower: &[PathBuf]) -> Result<bool, LayerError> {
         let mut changed = false;
         for path in std::mem::take(&mut self.whiteouts) {
-            let Some((name, parents)) = path.split_last() else { continue };
-            let parent = open_in(root, &parents.join(&b'/'), DIRECTORY).map_err(at("open", &path))?;
+            let Some((name, parents)) = path.split_last() else {
+                continue;
+            };
+            let parent =
+                open_in(root, &parents.join(&b'/'), DIRECTORY).map_err(at("open", &path))?;
             let hidden = is_hidden(root, &path).map_err(at("read", &path))?;
-            let needed = !hidden && merged::find(lower, &path).map_err(at("look up", &path))?.is_some();
+            let needed = !hidden
+                && merged::find(lower, &path)
+                    .map_err(at("look up", &path))?
+                    .is_some();
             if !needed {
                 fs::unlinkat(&parent, &name[..], AtFlags::empty()).map_err(at("remove", &path))?;
                 // In an opaque directory it is useless on top of any layers.
@@ -581,7 +656,9 @@ impl Unpacked {
         let links = std::mem::take(&mut self.links);
         let changed = !links.is_empty();
         for (path, target) in links {
-            let first = copied.get(&target).or_else(|| copied.values().find(|made| **made == target));
+            let first = copied
+                .get(&target)
+                .or_else(|| copied.values().find(|made| **made == target));
             let result = match first {
                 Some(first) => link_again(root, first, &path),
                 None => self.copy_up(root, lower, &target, &path),
@@ -592,7 +669,13 @@ impl Unpacked {
         Ok(changed)
     }
 
-    fn copy_up(&mut self, root: &OwnedFd, lower: &[PathBuf], target: &Parts, path: &Parts) -> io::Result<()> {
+    fn copy_up(
+        &mut self,
+        root: &OwnedFd,
+        lower: &[PathBuf],
+        target: &Parts,
+        path: &Parts,
+    ) -> io::Result<()> {
         let found = merged::find(lower, target)?.ok_or(Errno::NOENT)?;
         let (parent, name) = open_parent(root, path)?;
         match FileType::from_raw_mode(found.stat.st_mode) {
@@ -620,8 +703,11 @@ impl Unpacked {
     }
 
     fn set_times(&self) -> Result<(), LayerError> {
-        let root = fs::open(&self.root, DIRECTORY, Mode::empty())
-            .map_err(|source| LayerError::Root { path: self.root.clone(), source })?;
+        let root =
+            fs::open(&self.root, DIRECTORY, Mode::empty()).map_err(|source| LayerError::Root {
+                path: self.root.clone(),
+                source,
+            })?;
         for (path, time) in &self.times {
             let result = if path.is_empty() {
                 fs::futimens(&root, &times(*time))
@@ -666,13 +752,30 @@ fn open_parent<'a>(root: &OwnedFd, path: &'a Parts) -> io::Result<(OwnedFd, &'a 
 /// Opens `path` below `root`, whatever links are on the way.
 fn open_in(root: &OwnedFd, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     let path: &[u8] = if path.is_empty() { b"." } else { path };
-    fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    fs::openat2(
+        root,
+        path,
+        flags,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    )
 }
 
 fn own_like(parent: &OwnedFd, name: &[u8], stat: &fs::Stat) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    fs::utimensat(parent, name, &merged::times_of(stat), AtFlags::SYMLINK_NOFOLLOW)
+    fs::chownat(
+        parent,
+        name,
+        Some(uid),
+        Some(gid),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?;
+    fs::utimensat(
+        parent,
+        name,
+        &merged::times_of(stat),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )
 }
 
 fn copy_content(from: &OwnedFd, to: &OwnedFd) -> io::Result<u64> {
@@ -703,20 +806,37 @@ fn remove_below(parent: impl AsFd, name: &[u8]) -> io::Result<()> {
 }
 
 fn times(time: Time) -> Timestamps {
-    let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds.into() };
-    Timestamps { last_access: time, last_modification: time }
+    let time = Timespec {
+        tv_sec: time.seconds,
+        tv_nsec: time.nanoseconds.into(),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }
 
 fn forbidden(path: &[u8], rule: &'static str) -> LayerError {
-    LayerError::Forbidden { path: path.to_vec(), rule }
+    LayerError::Forbidden {
+        path: path.to_vec(),
+        rule,
+    }
 }
 
 fn at(action: &'static str, parts: &[Vec<u8>]) -> impl FnOnce(Errno) -> LayerError {
     let path = parts.join(&b'/');
-    move |source| LayerError::Entry { action, path, source }
+    move |source| LayerError::Entry {
+        action,
+        path,
+        source,
+    }
 }
 
 fn entry_error(action: &'static str, entry: &Entry) -> impl FnOnce(Errno) -> LayerError {
     let path = entry.path.clone();
-    move |source| LayerError::Entry { action, path, source }
+    move |source| LayerError::Entry {
+        action,
+        path,
+        source,
+    }
 }

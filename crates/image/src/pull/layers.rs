@@ -32,11 +32,19 @@ const LOCK_POLL: Duration = Duration::from_millis(50);
 /// A layer that is here, or about to be.
 pub(super) enum Arrived {
     /// Blob and tree were here before.
-    Here { directory: PathBuf, record: LayerRecord },
+    Here {
+        directory: PathBuf,
+        record: LayerRecord,
+    },
     /// Its tree waits for a name.
     Unpacked(Box<Fresh>),
     /// Only the blob was missing.
-    BlobOnly { partial: Partial, directory: PathBuf, record: LayerRecord, digest: Digest },
+    BlobOnly {
+        partial: Partial,
+        directory: PathBuf,
+        record: LayerRecord,
+        digest: Digest,
+    },
     /// The manifest names an earlier layer again.
     Twice(usize),
 }
@@ -122,7 +130,11 @@ impl Arrived {
 
 impl Pull<'_, '_> {
     /// Gets every layer; bottom first, one for each of the manifest's.
-    pub(super) async fn layers(&self, manifest: &Manifest, config: &ImageConfig) -> Result<Vec<Arrived>, Error> {
+    pub(super) async fn layers(
+        &self,
+        manifest: &Manifest,
+        config: &ImageConfig,
+    ) -> Result<Vec<Arrived>, Error> {
         let jobs = jobs(manifest, config);
         for job in &jobs {
             self.layer_event(&job.descriptor.digest, LayerState::Waiting);
@@ -132,8 +144,10 @@ impl Pull<'_, '_> {
         let work = jobs.map(|(at, (job, locked))| async move {
             Ok::<_, Error>((at, self.arrive(job, locked).await?))
         });
-        let mut arrived: Vec<(usize, Arrived)> =
-            stream::iter(work).buffer_unordered(AT_ONCE).try_collect().await?;
+        let mut arrived: Vec<(usize, Arrived)> = stream::iter(work)
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
         arrived.sort_by_key(|(at, _)| *at);
         Ok(arrived.into_iter().map(|(_, layer)| layer).collect())
     }
@@ -156,7 +170,9 @@ impl Pull<'_, '_> {
         let mut locked: Vec<Option<Locked>> = jobs.iter().map(|_| None).collect();
         for at in order {
             // The same blob twice in a manifest must not wait for itself.
-            let first = jobs.iter().position(|job| job.descriptor.digest == jobs[at].descriptor.digest);
+            let first = jobs
+                .iter()
+                .position(|job| job.descriptor.digest == jobs[at].descriptor.digest);
             locked[at] = Some(match first {
                 Some(first) if first < at => Locked::Twice(first),
                 _ => self.lock_one(&jobs[at]).await?,
@@ -201,7 +217,9 @@ impl Pull<'_, '_> {
             // What a crash left may be damaged: once more from the first byte.
             Err(Error::Mismatch(_)) if resumed => {
                 partial.discard()?;
-                self.attempt(&job, &mut partial).await.map(|done| done.arrived(job, partial))
+                self.attempt(&job, &mut partial)
+                    .await
+                    .map(|done| done.arrived(job, partial))
             }
             Err(error) => {
                 self.give_up(&error, partial)?;
@@ -224,15 +242,31 @@ impl Pull<'_, '_> {
         let input = if blob_here {
             let path = self.store.blob_path(&job.descriptor.digest);
             let stored = File::open(&path).map_err(file("open", &path))?;
-            Input { stored, length: job.descriptor.size, rest: None }
+            Input {
+                stored,
+                length: job.descriptor.size,
+                rest: None,
+            }
         } else {
             partial.length = partial.length.min(job.descriptor.size);
-            Input { stored: partial.reopen()?, length: partial.length, rest: Some(rest) }
+            Input {
+                stored: partial.reopen()?,
+                length: partial.length,
+                rest: Some(rest),
+            }
         };
         let offset = input.length;
-        let staging = if here.is_some() { None } else { Some(self.store.stage_layer()?) };
+        let staging = if here.is_some() {
+            None
+        } else {
+            Some(self.store.stage_layer()?)
+        };
         let worked = self.start(job, input, staging.as_ref().map(Staging::root));
-        let delivered = if blob_here { Ok(Delivery::Complete) } else { self.deliver(job, offset, sink).await };
+        let delivered = if blob_here {
+            Ok(Delivery::Complete)
+        } else {
+            self.deliver(job, offset, sink).await
+        };
         let result = worked.await;
         let result = result.unwrap_or_else(|_| unreachable!("a pipeline sends its result"));
         // When the registry failed, the pipeline only saw its stream end early.
@@ -240,7 +274,12 @@ impl Pull<'_, '_> {
             return Err(error);
         }
         let unpacked = result.map_err(|failure| self.worded(job, failure))?;
-        Ok(Done { here, staging, unpacked, fetched: !blob_here })
+        Ok(Done {
+            here,
+            staging,
+            unpacked,
+            fetched: !blob_here,
+        })
     }
 
     /// Starts the pipeline on threads of its own.
@@ -256,9 +295,15 @@ impl Pull<'_, '_> {
         self.scope.spawn(move || {
             let report = |step| reporter.report(step);
             let result = match root {
-                Some(root) => {
-                    pipeline::run(&descriptor, &diff_id, input, &root, Limits::default(), &report).map(Some)
-                }
+                Some(root) => pipeline::run(
+                    &descriptor,
+                    &diff_id,
+                    input,
+                    &root,
+                    Limits::default(),
+                    &report,
+                )
+                .map(Some),
                 None => pipeline::keep(&descriptor, input, &report).map(|()| None),
             };
             let _ = send.send(result);
@@ -266,9 +311,17 @@ impl Pull<'_, '_> {
         receive
     }
 
-    async fn deliver(&self, job: &Job, offset: u64, sink: mpsc::Sender<Bytes>) -> Result<Delivery, Error> {
-        let retrying = |wait| self.layer_event(&job.descriptor.digest, LayerState::Retrying { wait });
-        self.session.stream_blob(&job.descriptor, offset, &sink, &retrying).await
+    async fn deliver(
+        &self,
+        job: &Job,
+        offset: u64,
+        sink: mpsc::Sender<Bytes>,
+    ) -> Result<Delivery, Error> {
+        let retrying =
+            |wait| self.layer_event(&job.descriptor.digest, LayerState::Retrying { wait });
+        self.session
+            .stream_blob(&job.descriptor, offset, &sink, &retrying)
+            .await
     }
 
     fn worded(&self, job: &Job, failure: Failure) -> Error {
@@ -309,18 +362,29 @@ impl Pull<'_, '_> {
             {
                 return Err(Error::NotAnImage {
                     digest: manifest.layers[*first].digest.clone(),
-                    reason: "it is a layer that depends on those below it, and is there twice".to_owned(),
+                    reason: "it is a layer that depends on those below it, and is there twice"
+                        .to_owned(),
                 });
             }
         }
         Ok(())
     }
 
-    fn finish(&self, fresh: &mut Fresh, below: &[PathBuf], chain_id: &Digest, blob: &Digest) -> Result<(), Error> {
-        let Some(unpacked) = fresh.unpacked.take() else { return Ok(()) };
+    fn finish(
+        &self,
+        fresh: &mut Fresh,
+        below: &[PathBuf],
+        chain_id: &Digest,
+        blob: &Digest,
+    ) -> Result<(), Error> {
+        let Some(unpacked) = fresh.unpacked.take() else {
+            return Ok(());
+        };
         let finished = unpacked.finish(below);
-        let (unpacked, dependent) =
-            finished.map_err(|source| Error::Layer { digest: blob.clone(), source })?;
+        let (unpacked, dependent) = finished.map_err(|source| Error::Layer {
+            digest: blob.clone(),
+            source,
+        })?;
         for text in &unpacked.notes {
             let text = format!("layer {}: {text}", blob.short());
             self.progress.event(Event::Note { text: &text });
@@ -368,9 +432,12 @@ impl Done {
                 unpacked: self.unpacked,
                 record: None,
             })),
-            (Some((directory, record)), _) => {
-                Arrived::BlobOnly { partial, directory, record, digest: job.descriptor.digest }
-            }
+            (Some((directory, record)), _) => Arrived::BlobOnly {
+                partial,
+                directory,
+                record,
+                digest: job.descriptor.digest,
+            },
             (None, None) => unreachable!("a layer that is not here gets a directory"),
         }
     }
@@ -380,7 +447,11 @@ impl Done {
 /// the second place finds it in the store.
 fn jobs(manifest: &Manifest, config: &ImageConfig) -> Vec<Job> {
     let chain = chain_ids(&config.rootfs.diff_ids);
-    let layers = manifest.layers.iter().zip(&config.rootfs.diff_ids).zip(chain);
+    let layers = manifest
+        .layers
+        .iter()
+        .zip(&config.rootfs.diff_ids)
+        .zip(chain);
     layers
         .map(|((descriptor, diff_id), chain_id)| Job {
             descriptor: descriptor.clone(),
@@ -401,21 +472,34 @@ struct Reporter<'a> {
 impl<'a> Reporter<'a> {
     fn new(progress: &'a dyn crate::Progress, descriptor: &Descriptor) -> Self {
         let last = Mutex::new(Instant::now());
-        Self { progress, digest: descriptor.digest.clone(), total: descriptor.size, last }
+        Self {
+            progress,
+            digest: descriptor.digest.clone(),
+            total: descriptor.size,
+            last,
+        }
     }
 
     fn report(&self, step: Step) {
         let state = match step {
             Step::Received(done) => {
-                let Ok(mut last) = self.last.lock() else { return };
+                let Ok(mut last) = self.last.lock() else {
+                    return;
+                };
                 if last.elapsed() < REPORT {
                     return;
                 }
                 *last = Instant::now();
-                LayerState::Downloading { done, total: self.total }
+                LayerState::Downloading {
+                    done,
+                    total: self.total,
+                }
             }
             Step::Verified => LayerState::Downloaded,
         };
-        self.progress.event(Event::Layer { digest: &self.digest, state });
+        self.progress.event(Event::Layer {
+            digest: &self.digest,
+            state,
+        });
     }
 }

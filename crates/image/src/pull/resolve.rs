@@ -31,9 +31,14 @@ impl Pull<'_, '_> {
 
     /// The image, when the store has all of it and the registry still means it.
     pub(super) async fn already_here(&self) -> Result<Option<Image>, Error> {
-        let Ok(image) = self.store.find(&self.reference.to_string()) else { return Ok(None) };
+        let Ok(image) = self.store.find(&self.reference.to_string()) else {
+            return Ok(None);
+        };
         let runs_here = self.platform().distance(&image.config.platform()).is_some();
-        let complete = image.layers.iter().all(|layer| self.store.has_blob(&layer.blob));
+        let complete = image
+            .layers
+            .iter()
+            .all(|layer| self.store.has_blob(&layer.blob));
         if !runs_here || !complete {
             return Ok(None);
         }
@@ -55,7 +60,12 @@ impl Pull<'_, '_> {
             match current.document {
                 Document::Manifest(manifest) => {
                     let descriptor = current.descriptor;
-                    return Ok(Resolved { target, descriptor, manifest, documents });
+                    return Ok(Resolved {
+                        target,
+                        descriptor,
+                        manifest,
+                        documents,
+                    });
                 }
                 Document::Index(index) => {
                     let chosen = choose(&index, &self.platform())?;
@@ -72,16 +82,30 @@ impl Pull<'_, '_> {
     /// A manifest named by its parent: often here already, or inside the parent.
     async fn child(&self, descriptor: &Descriptor) -> Result<Fetched, Error> {
         let inline = || embedded(descriptor);
-        let here = self.store.read_blob(&descriptor.digest).ok().or_else(inline);
+        let here = self
+            .store
+            .read_blob(&descriptor.digest)
+            .ok()
+            .or_else(inline);
         let Some(bytes) = here else {
-            return self.session.manifest(&descriptor.digest.to_string(), Some(descriptor)).await;
+            return self
+                .session
+                .manifest(&descriptor.digest.to_string(), Some(descriptor))
+                .await;
         };
-        let document = Document::parse(&bytes, &descriptor.media_type).map_err(|source| {
-            Error::Document { what: "manifest", digest: descriptor.digest.clone(), source }
-        })?;
+        let document =
+            Document::parse(&bytes, &descriptor.media_type).map_err(|source| Error::Document {
+                what: "manifest",
+                digest: descriptor.digest.clone(),
+                source,
+            })?;
         let size = bytes.len() as u64;
         let descriptor = Descriptor::new(&descriptor.media_type, descriptor.digest.clone(), size);
-        Ok(Fetched { bytes, descriptor, document })
+        Ok(Fetched {
+            bytes,
+            descriptor,
+            document,
+        })
     }
 
     /// The config, kept among the documents, when it is one for this platform.
@@ -104,18 +128,30 @@ impl Pull<'_, '_> {
 
     fn check(&self, resolved: &Resolved, config: &ImageConfig) -> Result<(), Error> {
         let not_an_image = |reason: String| {
-            Err(Error::NotAnImage { digest: resolved.descriptor.digest.clone(), reason })
+            Err(Error::NotAnImage {
+                digest: resolved.descriptor.digest.clone(),
+                reason,
+            })
         };
         let (layers, diff_ids) = (resolved.manifest.layers.len(), config.rootfs.diff_ids.len());
         if let Some(kind) = &resolved.manifest.artifact_type {
             return not_an_image(format!("it is an artifact of type {kind:?}"));
         }
         if layers != diff_ids {
-            return not_an_image(format!("its manifest has {layers} layers, its config {diff_ids}"));
+            return not_an_image(format!(
+                "its manifest has {layers} layers, its config {diff_ids}"
+            ));
         }
-        let unknown = resolved.manifest.layers.iter().find(|layer| !layer.is_layer());
+        let unknown = resolved
+            .manifest
+            .layers
+            .iter()
+            .find(|layer| !layer.is_layer());
         if let Some(layer) = unknown {
-            return not_an_image(format!("a layer has the unknown media type {:?}", layer.media_type));
+            return not_an_image(format!(
+                "a layer has the unknown media type {:?}",
+                layer.media_type
+            ));
         }
         let (wanted, found) = (self.platform(), config.platform());
         if config.os.is_empty() || wanted.distance(&found).is_some() {
@@ -134,7 +170,10 @@ impl Pull<'_, '_> {
 fn embedded(descriptor: &Descriptor) -> Option<Vec<u8>> {
     let bytes = STANDARD.decode(descriptor.data.as_ref()?).ok()?;
     let mut verifier = Verifier::new(&descriptor.digest, descriptor.size);
-    verifier.update(&bytes).and_then(|()| verifier.finish()).ok()?;
+    verifier
+        .update(&bytes)
+        .and_then(|()| verifier.finish())
+        .ok()?;
     Some(bytes)
 }
 
@@ -150,10 +189,13 @@ fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor, E
         Some((distance, entry))
     });
     let best = fitting.min_by_key(|(distance, _)| *distance);
-    best.map(|(_, entry)| entry).ok_or_else(|| Error::NoPlatform {
-        wanted: platform.clone(),
-        offered: runnable().filter_map(|entry| entry.platform.clone()).collect(),
-    })
+    best.map(|(_, entry)| entry)
+        .ok_or_else(|| Error::NoPlatform {
+            wanted: platform.clone(),
+            offered: runnable()
+                .filter_map(|entry| entry.platform.clone())
+                .collect(),
+        })
 }
 
 #[cfg(test)]
@@ -186,7 +228,13 @@ mod tests {
 
     #[test]
     fn the_nearest_platform_is_chosen() {
-        let all = ["linux/arm/v5", "linux/arm/v7", "linux/amd64", "unknown/unknown", "linux/arm64"];
+        let all = [
+            "linux/arm/v5",
+            "linux/arm/v7",
+            "linux/amd64",
+            "unknown/unknown",
+            "linux/arm64",
+        ];
         assert_eq!(chosen(&all, "linux/amd64"), "linux/amd64");
         assert_eq!(chosen(&all, "linux/arm/v6"), "linux/arm/v5");
         assert_eq!(chosen(&all, "linux/arm/v7"), "linux/arm/v7");

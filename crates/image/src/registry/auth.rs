@@ -25,7 +25,11 @@ const TOKEN_LIMIT: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
     Basic,
-    Bearer { realm: String, service: Option<String>, scope: Option<String> },
+    Bearer {
+        realm: String,
+        service: Option<String>,
+        scope: Option<String>,
+    },
 }
 
 #[derive(Deserialize)]
@@ -43,13 +47,26 @@ impl Session {
         scope: &str,
     ) -> Result<Option<String>, RegistryError> {
         let known = self.credentials(endpoint)?;
-        match challenges(headers).into_iter().max_by_key(|c| matches!(c, Challenge::Bearer { .. })) {
+        match challenges(headers)
+            .into_iter()
+            .max_by_key(|c| matches!(c, Challenge::Bearer { .. }))
+        {
             None => Ok(None),
             Some(Challenge::Basic) => Ok(known.as_ref().and_then(basic)),
-            Some(Challenge::Bearer { realm, service, scope: asked }) => {
+            Some(Challenge::Bearer {
+                realm,
+                service,
+                scope: asked,
+            }) => {
                 // Some registries ask for less than what the request needs.
-                let scope = if scope.is_empty() { asked.unwrap_or_default() } else { scope.to_owned() };
-                let token = self.token(endpoint, &realm, service.as_deref(), &scope, known).await?;
+                let scope = if scope.is_empty() {
+                    asked.unwrap_or_default()
+                } else {
+                    scope.to_owned()
+                };
+                let token = self
+                    .token(endpoint, &realm, service.as_deref(), &scope, known)
+                    .await?;
                 Ok(Some(format!("Bearer {token}")))
             }
         }
@@ -83,7 +100,10 @@ impl Session {
             ]);
             client
                 .request(Method::POST, realm.clone())
-                .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header(
+                    http::header::CONTENT_TYPE,
+                    "application/x-www-form-urlencoded",
+                )
                 .body(form)
         } else {
             let mut url = realm.clone();
@@ -119,9 +139,15 @@ impl Session {
             });
         }
         let bytes = read_limited(response, TOKEN_LIMIT, self.stall).await?;
-        let unreadable = |source| RegistryError::Answer { url: shown(&realm), source };
+        let unreadable = |source| RegistryError::Answer {
+            url: shown(&realm),
+            source,
+        };
         let answer: Token = parse(&bytes).map_err(unreadable)?;
-        let token = answer.token.or(answer.access_token).filter(|token| is_token(token));
+        let token = answer
+            .token
+            .or(answer.access_token)
+            .filter(|token| is_token(token));
         token.ok_or_else(|| RegistryError::Protocol {
             url: shown(&realm),
             problem: "answered without a token".to_owned(),
@@ -135,15 +161,18 @@ fn is_token(token: &str) -> bool {
 
 fn basic(credentials: &Credentials) -> Option<String> {
     match credentials {
-        Credentials::Password { user, password } => {
-            Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
-        }
+        Credentials::Password { user, password } => Some(format!(
+            "Basic {}",
+            STANDARD.encode(format!("{user}:{password}"))
+        )),
         Credentials::Identity { .. } => None,
     }
 }
 
 fn form(pairs: &[(&str, &str)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
 }
 
 /// The realm, unless sending credentials there would give them away.
@@ -153,7 +182,8 @@ fn checked_realm(endpoint: &Endpoint, realm: &str) -> Result<Url, RegistryError>
         realm: shown,
         rule,
     };
-    let url = Url::parse(realm).map_err(|_| refused("nowhere".to_owned(), "which is no address"))?;
+    let url =
+        Url::parse(realm).map_err(|_| refused("nowhere".to_owned(), "which is no address"))?;
     let same_host = url.host() == endpoint.base.host();
     let clear_is_fine = endpoint.base.scheme() == "http" && (same_host || is_loopback(&url));
     match url.scheme() {
@@ -166,7 +196,10 @@ fn checked_realm(endpoint: &Endpoint, realm: &str) -> Result<Url, RegistryError>
 
 /// All challenges of an answer; unknown schemes are left out.
 fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
-    let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(WWW_AUTHENTICATE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     values.flat_map(parse_header).collect()
 }
 
@@ -195,7 +228,10 @@ fn parse_header(text: &str) -> Vec<Challenge> {
     found
 }
 
-fn challenge(scheme: Option<String>, parameters: &mut HashMap<String, String>) -> Option<Challenge> {
+fn challenge(
+    scheme: Option<String>,
+    parameters: &mut HashMap<String, String>,
+) -> Option<Challenge> {
     let mut parameters = std::mem::take(parameters);
     match scheme?.as_str() {
         "basic" => Some(Challenge::Basic),
@@ -227,12 +263,22 @@ mod tests {
         let bearer = parse_header(
             r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#,
         );
-        let Challenge::Bearer { realm, service, scope } = &bearer[0] else { panic!("{bearer:?}") };
+        let Challenge::Bearer {
+            realm,
+            service,
+            scope,
+        } = &bearer[0]
+        else {
+            panic!("{bearer:?}")
+        };
         assert_eq!(realm, "https://auth.docker.io/token");
         assert_eq!(service.as_deref(), Some("registry.docker.io"));
         assert_eq!(scope.as_deref(), Some("repository:a/b:pull,push"));
         assert_eq!(parse_header("Basic realm=\"x, y\""), [Challenge::Basic]);
-        assert_eq!(parse_header(r#"Negotiate, Basic realm="x", Bearer realm="https://y""#).len(), 2);
+        assert_eq!(
+            parse_header(r#"Negotiate, Basic realm="x", Bearer realm="https://y""#).len(),
+            2
+        );
         assert!(parse_header("").is_empty() && parse_header("\"\",,=").is_empty());
     }
 

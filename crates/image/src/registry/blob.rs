@@ -10,9 +10,9 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
+use super::RegistryError;
 use super::client::{Session, read_limited, shown, transport, wait_before};
 use super::endpoint::Endpoint;
-use super::RegistryError;
 use crate::json::DOCUMENT_LIMIT;
 use crate::{Descriptor, Error, Mismatch, Verifier};
 
@@ -35,7 +35,11 @@ impl Session {
     pub(crate) async fn small_blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
         if descriptor.size > DOCUMENT_LIMIT {
             let url = descriptor.digest.to_string();
-            return Err(RegistryError::TooLarge { url, limit: DOCUMENT_LIMIT }.into());
+            return Err(RegistryError::TooLarge {
+                url,
+                limit: DOCUMENT_LIMIT,
+            }
+            .into());
         }
         let bytes = self.each_endpoint(|endpoint| async move {
             let response = self.blob_from(&endpoint, descriptor, 0).await?;
@@ -63,7 +67,10 @@ impl Session {
             let endpoints = self.endpoints.borrow().clone();
             let endpoint = &endpoints[turn % endpoints.len()];
             let before = offset;
-            let failure = match self.one_connection(endpoint, descriptor, &mut offset, sink).await {
+            let failure = match self
+                .one_connection(endpoint, descriptor, &mut offset, sink)
+                .await
+            {
                 Ok(Delivery::Refused) => return Ok(Delivery::Refused),
                 Ok(Delivery::Complete) => continue,
                 Err(failure) => failure,
@@ -99,15 +106,32 @@ impl Session {
         let mut pace = Pace::new(self.stall);
         while *offset < descriptor.size {
             let piece = match timeout(self.stall, response.chunk()).await {
-                Err(_) => return Err(RegistryError::Stalled { url: shown(&url), wait: self.stall }.into()),
+                Err(_) => {
+                    return Err(RegistryError::Stalled {
+                        url: shown(&url),
+                        wait: self.stall,
+                    }
+                    .into());
+                }
                 Ok(piece) => piece.map_err(|error| transport(&url, &error))?,
             };
             let Some(mut piece) = piece else {
-                let reason = format!("the answer ended after {offset} of {} bytes", descriptor.size);
-                return Err(RegistryError::Transport { url: shown(&url), reason }.into());
+                let reason = format!(
+                    "the answer ended after {offset} of {} bytes",
+                    descriptor.size
+                );
+                return Err(RegistryError::Transport {
+                    url: shown(&url),
+                    reason,
+                }
+                .into());
             };
             if !pace.is_kept(piece.len()) {
-                return Err(RegistryError::Stalled { url: shown(&url), wait: self.stall }.into());
+                return Err(RegistryError::Stalled {
+                    url: shown(&url),
+                    wait: self.stall,
+                }
+                .into());
             }
             let cut = skip.min(piece.len() as u64);
             skip -= cut;
@@ -135,10 +159,15 @@ impl Session {
         let url = self.url(endpoint, &format!("blobs/{}", descriptor.digest));
         let make = move |client: &Client, url: Url| -> RequestBuilder {
             let request = client.request(Method::GET, url);
-            if offset == 0 { request } else { request.header(RANGE, format!("bytes={offset}-")) }
+            if offset == 0 {
+                request
+            } else {
+                request.header(RANGE, format!("bytes={offset}-"))
+            }
         };
         let response = self.send(endpoint, url, &self.pull_scope(), make).await?;
-        self.expect_success(response, &descriptor.digest.to_string()).await
+        self.expect_success(response, &descriptor.digest.to_string())
+            .await
     }
 }
 
@@ -176,9 +205,15 @@ impl From<Mismatch> for Failure {
 /// How many bytes at the start of the answer are known already: some servers
 /// send all of it whatever was asked for.
 fn skipped(response: &Response, descriptor: &Descriptor, offset: u64) -> Result<u64, Failure> {
-    let protocol = |problem: String| RegistryError::Protocol { url: shown(response.url()), problem };
+    let protocol = |problem: String| RegistryError::Protocol {
+        url: shown(response.url()),
+        problem,
+    };
     let start = if response.status() == StatusCode::PARTIAL_CONTENT {
-        let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+        let range = response
+            .headers()
+            .get(CONTENT_RANGE)
+            .and_then(|value| value.to_str().ok());
         let (start, total) = range
             .and_then(parse_range)
             .ok_or_else(|| protocol("sent a part of a blob without saying which".to_owned()))?;
@@ -204,12 +239,20 @@ fn skipped(response: &Response, descriptor: &Descriptor, offset: u64) -> Result<
 fn parse_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
-    let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+    let total = if total == "*" {
+        None
+    } else {
+        Some(total.parse().ok()?)
+    };
     Some((start.parse().ok()?, total))
 }
 
 fn wrong_size(descriptor: &Descriptor, found: u64) -> Mismatch {
-    Mismatch::Size { digest: descriptor.digest.clone(), expected: descriptor.size, found }
+    Mismatch::Size {
+        digest: descriptor.digest.clone(),
+        expected: descriptor.size,
+        found,
+    }
 }
 
 /// A connection that drips is as bad as a silent one.
@@ -221,7 +264,11 @@ struct Pace {
 
 impl Pace {
     fn new(window: Duration) -> Self {
-        Self { window, since: Instant::now(), bytes: 0 }
+        Self {
+            window,
+            since: Instant::now(),
+            bytes: 0,
+        }
     }
 
     /// False when a whole window brought less than [`LEAST`].
@@ -244,7 +291,14 @@ mod tests {
     fn ranges() {
         assert_eq!(parse_range("bytes 5-9/10"), Some((5, Some(10))));
         assert_eq!(parse_range("bytes 5-9/*"), Some((5, None)));
-        for wrong in ["", "bytes", "bytes */10", "bytes 5/10", "items 5-9/10", "bytes a-9/10"] {
+        for wrong in [
+            "",
+            "bytes",
+            "bytes */10",
+            "bytes 5/10",
+            "items 5-9/10",
+            "bytes a-9/10",
+        ] {
             assert_eq!(parse_range(wrong), None, "{wrong}");
         }
     }

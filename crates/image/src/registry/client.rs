@@ -125,7 +125,9 @@ impl Session {
                 let mut target = upgraded.base.clone();
                 target.set_path(url.path());
                 target.set_query(url.query());
-                self.send_once(&upgraded, target, scope, &make).await.map_err(Refusal::into_error)
+                self.send_once(&upgraded, target, scope, &make)
+                    .await
+                    .map_err(Refusal::into_error)
             }
             other => other.map_err(Refusal::into_error),
         }
@@ -150,7 +152,8 @@ impl Session {
             match response.status() {
                 StatusCode::UNAUTHORIZED if own && !challenged => {
                     challenged = true;
-                    let Some(value) = self.answer(endpoint, response.headers(), scope).await? else {
+                    let Some(value) = self.answer(endpoint, response.headers(), scope).await?
+                    else {
                         return Ok(response);
                     };
                     self.remember(&url, scope, value);
@@ -161,7 +164,11 @@ impl Session {
                 status if is_redirect(status) => {
                     redirects += 1;
                     if redirects > REDIRECTS {
-                        return Err(RegistryError::Redirects { url: shown(&first), limit: REDIRECTS }.into());
+                        return Err(RegistryError::Redirects {
+                            url: shown(&first),
+                            limit: REDIRECTS,
+                        }
+                        .into());
                     }
                     url = self.redirected(endpoint, &url, &response)?;
                 }
@@ -177,17 +184,35 @@ impl Session {
             return Err(Refusal::SpeaksTls);
         }
         let reason = words(&body);
-        Err(RegistryError::Status { url: shown(url), status: 400, after: None, reason }.into())
+        Err(RegistryError::Status {
+            url: shown(url),
+            status: 400,
+            after: None,
+            reason,
+        }
+        .into())
     }
 
-    fn redirected(&self, endpoint: &Endpoint, from: &Url, response: &Response) -> Result<Url, RegistryError> {
-        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    fn redirected(
+        &self,
+        endpoint: &Endpoint,
+        from: &Url,
+        response: &Response,
+    ) -> Result<Url, RegistryError> {
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok());
         let target = location.and_then(|location| from.join(location).ok());
         let target = target.ok_or_else(|| RegistryError::Protocol {
             url: shown(from),
             problem: "redirects to nowhere".to_owned(),
         })?;
-        let refused = |rule| RegistryError::Redirect { url: shown(from), target: shown(&target), rule };
+        let refused = |rule| RegistryError::Redirect {
+            url: shown(from),
+            target: shown(&target),
+            rule,
+        };
         match target.scheme() {
             "https" => Ok(target),
             "http" if from.scheme() == "http" || endpoint.insecure => Ok(target),
@@ -197,9 +222,16 @@ impl Session {
     }
 
     /// Sends one request; no answer for too long is an error.
-    pub(super) async fn transmit(&self, url: &Url, request: RequestBuilder) -> Result<Response, RegistryError> {
+    pub(super) async fn transmit(
+        &self,
+        url: &Url,
+        request: RequestBuilder,
+    ) -> Result<Response, RegistryError> {
         match timeout(self.stall + CONNECT, request.send()).await {
-            Err(_) => Err(RegistryError::Stalled { url: shown(url), wait: self.stall }),
+            Err(_) => Err(RegistryError::Stalled {
+                url: shown(url),
+                wait: self.stall,
+            }),
             Ok(Err(error)) => Err(transport(url, &error)),
             Ok(Ok(response)) => Ok(response),
         }
@@ -208,9 +240,15 @@ impl Session {
     /// The client whose certificates are right for the host of `url`.
     pub(super) fn client_for(&self, url: &Url) -> Result<Client, RegistryError> {
         let endpoints = self.endpoints.borrow();
-        let endpoint = endpoints.iter().find(|endpoint| endpoint.base.host() == url.host());
+        let endpoint = endpoints
+            .iter()
+            .find(|endpoint| endpoint.base.host() == url.host());
         let name = endpoint.map_or("", |endpoint| endpoint.registry.as_str());
-        let key = if url.scheme() == "http" { "http".to_owned() } else { format!("https {name}") };
+        let key = if url.scheme() == "http" {
+            "http".to_owned()
+        } else {
+            format!("https {name}")
+        };
         if let Some(client) = self.clients.borrow().get(&key) {
             return Ok(client.clone());
         }
@@ -222,7 +260,11 @@ impl Session {
 
     fn build_client(&self, url: &Url, name: &str, verify: bool) -> Result<Client, RegistryError> {
         // Reading the system's authorities takes a few milliseconds: not for plain HTTP.
-        let tls = if url.scheme() == "https" { tls::configuration(name, verify)? } else { tls::none()? };
+        let tls = if url.scheme() == "https" {
+            tls::configuration(name, verify)?
+        } else {
+            tls::none()?
+        };
         Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(Policy::none())
@@ -246,19 +288,34 @@ impl Session {
     }
 
     /// The answer if it is a good one, else the error it means; `what` was asked for.
-    pub(super) async fn expect_success(&self, response: Response, what: &str) -> Result<Response, RegistryError> {
+    pub(super) async fn expect_success(
+        &self,
+        response: Response,
+        what: &str,
+    ) -> Result<Response, RegistryError> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         let url = response.url().clone();
         let after = retry_after(&response);
-        let body = read_limited(response, ERROR_LIMIT, self.stall).await.unwrap_or_default();
+        let body = read_limited(response, ERROR_LIMIT, self.stall)
+            .await
+            .unwrap_or_default();
         let (what, registry, reason) = (what.to_owned(), self.registry.clone(), words(&body));
         Err(match status.as_u16() {
-            401 | 403 => RegistryError::Denied { what, registry, reason },
+            401 | 403 => RegistryError::Denied {
+                what,
+                registry,
+                reason,
+            },
             404 => RegistryError::NotFound { what, registry },
-            status => RegistryError::Status { url: shown(&url), status, after, reason },
+            status => RegistryError::Status {
+                url: shown(&url),
+                status,
+                after,
+                reason,
+            },
         })
     }
 }
@@ -290,10 +347,15 @@ impl From<RegistryError> for Refusal {
 
 /// How long to wait before try number `tries` + 1.
 pub(super) fn wait_before(tries: u32, error: &RegistryError) -> Duration {
-    if let RegistryError::Status { after: Some(after), .. } = error {
+    if let RegistryError::Status {
+        after: Some(after), ..
+    } = error
+    {
         return (*after).min(LONGEST_ASKED);
     }
-    let wait = FIRST_WAIT.saturating_mul(1 << tries.min(10)).min(LONGEST_WAIT);
+    let wait = FIRST_WAIT
+        .saturating_mul(1 << tries.min(10))
+        .min(LONGEST_WAIT);
     // Between half and all of it, so that many clients do not come back at once.
     let mut random = [0u8; 1];
     let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
@@ -339,7 +401,10 @@ pub(super) fn transport(url: &Url, error: &reqwest::Error) -> RegistryError {
     if reasons.is_empty() {
         reasons.push("the connection broke".to_owned());
     }
-    RegistryError::Transport { url: shown(url), reason: reasons.join(": ") }
+    RegistryError::Transport {
+        url: shown(url),
+        reason: reasons.join(": "),
+    }
 }
 
 /// The body, as far as `limit` allows; an endless one is an error.
@@ -349,13 +414,23 @@ pub(super) async fn read_limited(
     stall: Duration,
 ) -> Result<Bytes, RegistryError> {
     let url = response.url().clone();
-    let too_large = || RegistryError::TooLarge { url: shown(&url), limit };
-    if response.content_length().is_some_and(|length| length > limit) {
+    let too_large = || RegistryError::TooLarge {
+        url: shown(&url),
+        limit,
+    };
+    if response
+        .content_length()
+        .is_some_and(|length| length > limit)
+    {
         return Err(too_large());
     }
     let mut body = Vec::new();
     let reading = async {
-        while let Some(piece) = response.chunk().await.map_err(|error| transport(&url, &error))? {
+        while let Some(piece) = response
+            .chunk()
+            .await
+            .map_err(|error| transport(&url, &error))?
+        {
             if body.len() as u64 + piece.len() as u64 > limit {
                 return Err(too_large());
             }
@@ -365,7 +440,10 @@ pub(super) async fn read_limited(
     };
     // One limit for the whole: a document that drips in is as bad as none.
     match timeout(stall * 2, reading).await {
-        Err(_) => Err(RegistryError::Stalled { url: shown(&url), wait: stall * 2 }),
+        Err(_) => Err(RegistryError::Stalled {
+            url: shown(&url),
+            wait: stall * 2,
+        }),
         Ok(result) => result.map(|()| body.into()),
     }
 }
@@ -383,16 +461,27 @@ struct ErrorEntry {
 
 /// The registry's own words in an error body, made safe to print.
 pub(super) fn words(body: &[u8]) -> String {
-    let Ok(Errors { errors }) = parse::<Errors>(body) else { return String::new() };
-    let texts = errors.into_iter().filter_map(|entry| entry.message.or(entry.code));
+    let Ok(Errors { errors }) = parse::<Errors>(body) else {
+        return String::new();
+    };
+    let texts = errors
+        .into_iter()
+        .filter_map(|entry| entry.message.or(entry.code));
     let text = texts.take(3).collect::<Vec<_>>().join("; ");
     text.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
 /// GET and HEAD without a body.
-pub(super) fn plain(method: Method, accept: &'static str) -> impl Fn(&Client, Url) -> RequestBuilder {
+pub(super) fn plain(
+    method: Method,
+    accept: &'static str,
+) -> impl Fn(&Client, Url) -> RequestBuilder {
     move |client, url| {
         let request = client.request(method.clone(), url);
-        if accept.is_empty() { request } else { request.header(http::header::ACCEPT, accept) }
+        if accept.is_empty() {
+            request
+        } else {
+            request.header(http::header::ACCEPT, accept)
+        }
     }
 }

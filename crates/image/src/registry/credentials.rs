@@ -26,9 +26,17 @@ const TOKEN_USER: &str = "<token>";
 struct ConfigFile {
     #[serde(default)]
     auths: BTreeMap<String, Auth>,
-    #[serde(default, rename = "credsStore", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "credsStore",
+        skip_serializing_if = "Option::is_none"
+    )]
     store: Option<String>,
-    #[serde(default, rename = "credHelpers", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        rename = "credHelpers",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     helpers: BTreeMap<String, String>,
     #[serde(flatten)]
     other: Map<String, Value>,
@@ -38,7 +46,11 @@ struct ConfigFile {
 struct Auth {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     auth: Option<String>,
-    #[serde(default, rename = "identitytoken", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "identitytoken",
+        skip_serializing_if = "Option::is_none"
+    )]
     identity: Option<String>,
     #[serde(flatten)]
     other: Map<String, Value>,
@@ -58,23 +70,36 @@ pub fn file(given: Option<&Path>) -> Option<PathBuf> {
 
 /// The credentials kept for `registry`, if any.
 pub fn find(registry: &str, given: Option<&Path>) -> Result<Option<Credentials>, RegistryError> {
-    let Some(path) = file(given) else { return Ok(None) };
+    let Some(path) = file(given) else {
+        return Ok(None);
+    };
     let config = read(&path, registry)?;
     if let Some(helper) = config.helper_for(registry) {
         return ask_helper(&helper, registry);
     }
     let entry = keys(registry).into_iter().find_map(|key| {
-        config.auths.iter().find(|(known, _)| host_of(known) == host_of(&key)).map(|(_, auth)| auth)
+        config
+            .auths
+            .iter()
+            .find(|(known, _)| host_of(known) == host_of(&key))
+            .map(|(_, auth)| auth)
     });
     match entry {
-        Some(auth) => auth.read().map_err(|reason| problem(registry, &path, reason)),
+        Some(auth) => auth
+            .read()
+            .map_err(|reason| problem(registry, &path, reason)),
         None => Ok(None),
     }
 }
 
 /// Keeps credentials for `registry`; the place they went to.
-pub fn store(registry: &str, credentials: &Credentials, given: Option<&Path>) -> Result<PathBuf, RegistryError> {
-    let path = file(given).ok_or_else(|| problem(registry, Path::new("~"), "HOME is not set".into()))?;
+pub fn store(
+    registry: &str,
+    credentials: &Credentials,
+    given: Option<&Path>,
+) -> Result<PathBuf, RegistryError> {
+    let path =
+        file(given).ok_or_else(|| problem(registry, Path::new("~"), "HOME is not set".into()))?;
     let mut config = read(&path, registry)?;
     let key = key(registry);
     if let Some(helper) = config.helper_for(registry) {
@@ -94,13 +119,17 @@ pub fn store(registry: &str, credentials: &Credentials, given: Option<&Path>) ->
 
 /// Forgets the credentials for `registry`; whether there were any.
 pub fn erase(registry: &str, given: Option<&Path>) -> Result<bool, RegistryError> {
-    let Some(path) = file(given) else { return Ok(false) };
+    let Some(path) = file(given) else {
+        return Ok(false);
+    };
     let mut config = read(&path, registry)?;
     if let Some(helper) = config.helper_for(registry) {
         run_helper(&helper, "erase", &key(registry), registry)?;
     }
     let before = config.auths.len();
-    config.auths.retain(|known, _| host_of(known) != host_of(&key(registry)));
+    config
+        .auths
+        .retain(|known, _| host_of(known) != host_of(&key(registry)));
     let found = config.auths.len() != before;
     if found {
         write(&path, &config, registry)?;
@@ -110,36 +139,57 @@ pub fn erase(registry: &str, given: Option<&Path>) -> Result<bool, RegistryError
 
 impl ConfigFile {
     fn helper_for(&self, registry: &str) -> Option<String> {
-        let own = keys(registry).into_iter().find_map(|key| self.helpers.get(&key));
-        own.or(self.store.as_ref()).filter(|name| !name.is_empty()).cloned()
+        let own = keys(registry)
+            .into_iter()
+            .find_map(|key| self.helpers.get(&key));
+        own.or(self.store.as_ref())
+            .filter(|name| !name.is_empty())
+            .cloned()
     }
 }
 
 impl Auth {
     fn of(credentials: &Credentials) -> Self {
         match credentials {
-            Credentials::Password { user, password } => {
-                Self { auth: Some(STANDARD.encode(format!("{user}:{password}"))), ..Self::default() }
-            }
-            Credentials::Identity { token } => Self { identity: Some(token.clone()), ..Self::default() },
+            Credentials::Password { user, password } => Self {
+                auth: Some(STANDARD.encode(format!("{user}:{password}"))),
+                ..Self::default()
+            },
+            Credentials::Identity { token } => Self {
+                identity: Some(token.clone()),
+                ..Self::default()
+            },
         }
     }
 
     fn read(&self) -> Result<Option<Credentials>, String> {
         if let Some(token) = self.identity.as_ref().filter(|token| !token.is_empty()) {
-            return Ok(Some(Credentials::Identity { token: token.clone() }));
+            return Ok(Some(Credentials::Identity {
+                token: token.clone(),
+            }));
         }
-        let Some(auth) = self.auth.as_ref().filter(|auth| !auth.is_empty()) else { return Ok(None) };
-        let bytes = STANDARD.decode(auth).map_err(|_| "its auth is not base64".to_owned())?;
+        let Some(auth) = self.auth.as_ref().filter(|auth| !auth.is_empty()) else {
+            return Ok(None);
+        };
+        let bytes = STANDARD
+            .decode(auth)
+            .map_err(|_| "its auth is not base64".to_owned())?;
         let text = String::from_utf8(bytes).map_err(|_| "its auth is not text".to_owned())?;
         let (user, password) = text.split_once(':').ok_or("its auth has no colon")?;
         let password = password.trim_end_matches('\0').to_owned();
-        Ok(Some(Credentials::Password { user: user.to_owned(), password }))
+        Ok(Some(Credentials::Password {
+            user: user.to_owned(),
+            password,
+        }))
     }
 }
 
 fn key(registry: &str) -> String {
-    if registry == DEFAULT_REGISTRY { DOCKER_HUB.to_owned() } else { registry.to_owned() }
+    if registry == DEFAULT_REGISTRY {
+        DOCKER_HUB.to_owned()
+    } else {
+        registry.to_owned()
+    }
 }
 
 fn keys(registry: &str) -> Vec<String> {
@@ -152,13 +202,17 @@ fn keys(registry: &str) -> Vec<String> {
 
 /// Old entries are URLs.
 fn host_of(key: &str) -> &str {
-    let rest = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
+    let rest = key
+        .strip_prefix("https://")
+        .or_else(|| key.strip_prefix("http://"))
+        .unwrap_or(key);
     rest.split('/').next().unwrap_or(rest)
 }
 
 fn read(path: &Path, registry: &str) -> Result<ConfigFile, RegistryError> {
     match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| problem(registry, path, error.to_string())),
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|error| problem(registry, path, error.to_string())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ConfigFile::default()),
         Err(error) => Err(problem(registry, path, error.to_string())),
     }
@@ -174,7 +228,11 @@ fn write(path: &Path, config: &ConfigFile, registry: &str) -> Result<(), Registr
 }
 
 fn problem(registry: &str, place: &Path, reason: String) -> RegistryError {
-    RegistryError::Credentials { registry: registry.to_owned(), place: place.display().to_string(), reason }
+    RegistryError::Credentials {
+        registry: registry.to_owned(),
+        place: place.display().to_string(),
+        reason,
+    }
 }
 
 #[derive(Deserialize)]
@@ -186,22 +244,39 @@ struct HelperAnswer {
 
 fn ask_helper(helper: &str, registry: &str) -> Result<Option<Credentials>, RegistryError> {
     let answer = match run_helper(helper, "get", &key(registry), registry) {
-        Err(RegistryError::Credentials { reason, .. }) if reason.contains("credentials not found") => {
+        Err(RegistryError::Credentials { reason, .. })
+            if reason.contains("credentials not found") =>
+        {
             return Ok(None);
         }
         other => other?,
     };
-    let answer: HelperAnswer = serde_json::from_slice(&answer)
-        .map_err(|_| problem(registry, Path::new(helper), "its answer is not what a helper answers".into()))?;
+    let answer: HelperAnswer = serde_json::from_slice(&answer).map_err(|_| {
+        problem(
+            registry,
+            Path::new(helper),
+            "its answer is not what a helper answers".into(),
+        )
+    })?;
     Ok(Some(if answer.username == TOKEN_USER {
-        Credentials::Identity { token: answer.secret }
+        Credentials::Identity {
+            token: answer.secret,
+        }
     } else {
-        Credentials::Password { user: answer.username, password: answer.secret }
+        Credentials::Password {
+            user: answer.username,
+            password: answer.secret,
+        }
     }))
 }
 
 /// Runs `docker-credential-NAME VERB` with `input`; its answer.
-fn run_helper(helper: &str, verb: &str, input: &str, registry: &str) -> Result<Vec<u8>, RegistryError> {
+fn run_helper(
+    helper: &str,
+    verb: &str,
+    input: &str,
+    registry: &str,
+) -> Result<Vec<u8>, RegistryError> {
     let program = format!("docker-credential-{helper}");
     let failed = |reason: String| problem(registry, Path::new(&program), reason);
     if helper.contains('/') {
@@ -215,9 +290,13 @@ fn run_helper(helper: &str, verb: &str, input: &str, registry: &str) -> Result<V
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input.as_bytes()).map_err(|error| failed(error.to_string()))?;
+        stdin
+            .write_all(input.as_bytes())
+            .map_err(|error| failed(error.to_string()))?;
     }
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    let output = child
+        .wait_with_output()
+        .map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -244,10 +323,16 @@ mod tests {
             r#"{{"auths":{{"https://index.docker.io/v1/":{{"auth":"{auth}"}},"localhost:5000":{{"identitytoken":"t"}},"https://old.test/v2/":{{"auth":"{auth}"}}}}}}"#
         );
         with_file(&text, |path| {
-            let password = Credentials::Password { user: "me".into(), password: "pa:ss".into() };
+            let password = Credentials::Password {
+                user: "me".into(),
+                password: "pa:ss".into(),
+            };
             assert!(find("docker.io", Some(path)).unwrap().as_ref() == Some(&password));
             assert!(find("old.test", Some(path)).unwrap() == Some(password));
-            assert!(find("localhost:5000", Some(path)).unwrap() == Some(Credentials::Identity { token: "t".into() }));
+            assert!(
+                find("localhost:5000", Some(path)).unwrap()
+                    == Some(Credentials::Identity { token: "t".into() })
+            );
             assert!(find("localhost:5001", Some(path)).unwrap().is_none());
             assert!(find("evil.test", Some(path)).unwrap().is_none());
         });
@@ -256,8 +341,12 @@ mod tests {
     #[test]
     fn a_broken_helper_is_an_error() {
         with_file(r#"{"credsStore":"no-such-helper-here"}"#, |path| {
-            let error = find("x.test", Some(path)).err().map(|error| error.to_string());
-            assert!(error.is_some_and(|text| text.contains("docker-credential-no-such-helper-here")));
+            let error = find("x.test", Some(path))
+                .err()
+                .map(|error| error.to_string());
+            assert!(
+                error.is_some_and(|text| text.contains("docker-credential-no-such-helper-here"))
+            );
         });
         with_file("{", |path| assert!(find("x.test", Some(path)).is_err()));
     }
@@ -265,7 +354,10 @@ mod tests {
     #[test]
     fn login_and_logout_keep_the_rest_of_the_file() {
         with_file(r#"{"auths":{},"psFormat":"x"}"#, |path| {
-            let credentials = Credentials::Password { user: "u".into(), password: "p".into() };
+            let credentials = Credentials::Password {
+                user: "u".into(),
+                password: "p".into(),
+            };
             store("r.test:5000", &credentials, Some(path)).unwrap();
             assert!(find("r.test:5000", Some(path)).unwrap() == Some(credentials));
             assert!(erase("r.test:5000", Some(path)).unwrap());
@@ -276,7 +368,10 @@ mod tests {
 
     #[test]
     fn debug_output_has_no_secret() {
-        let credentials = Credentials::Password { user: "u".into(), password: "hush".into() };
+        let credentials = Credentials::Password {
+            user: "u".into(),
+            password: "hush".into(),
+        };
         assert!(!format!("{credentials:?}").contains("hush"));
     }
 }

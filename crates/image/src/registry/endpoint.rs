@@ -25,20 +25,34 @@ pub(super) struct Endpoint {
 
 /// The places to ask for images of `registry`, in order.
 pub(super) fn endpoints(registry: &str, options: &Options) -> Result<Vec<Endpoint>, RegistryError> {
-    let host = if registry == DEFAULT_REGISTRY { DOCKER_HUB } else { registry };
+    let host = if registry == DEFAULT_REGISTRY {
+        DOCKER_HUB
+    } else {
+        registry
+    };
     Ok(vec![Endpoint::new(host, registry, options.insecure)?])
 }
 
 impl Endpoint {
     fn new(host: &str, registry: &str, insecure: bool) -> Result<Self, RegistryError> {
-        let secure = Url::parse(&format!("https://{host}")).map_err(|error| RegistryError::Protocol {
-            url: host.to_owned(),
-            problem: format!("is no address: {error}"),
-        })?;
+        let secure =
+            Url::parse(&format!("https://{host}")).map_err(|error| RegistryError::Protocol {
+                url: host.to_owned(),
+                problem: format!("is no address: {error}"),
+            })?;
         // As docker has it: loopback needs no TLS. With certificates of its own it is meant to have it.
         let plain = is_loopback(&secure) && tls::certificates_of(registry).is_none();
-        let base = if plain { Url::parse(&format!("http://{host}")).unwrap_or(secure) } else { secure };
-        Ok(Self { base, registry: registry.to_owned(), insecure, upgrade: plain })
+        let base = if plain {
+            Url::parse(&format!("http://{host}")).unwrap_or(secure)
+        } else {
+            secure
+        };
+        Ok(Self {
+            base,
+            registry: registry.to_owned(),
+            insecure,
+            upgrade: plain,
+        })
     }
 
     /// The same place over TLS.
@@ -47,7 +61,11 @@ impl Endpoint {
         let port = base.port_or_known_default();
         let _ = base.set_scheme("https");
         let _ = base.set_port(port);
-        Self { base, upgrade: false, ..self.clone() }
+        Self {
+            base,
+            upgrade: false,
+            ..self.clone()
+        }
     }
 
     /// Whether a URL is at this very place: scheme, host and port.
@@ -71,7 +89,9 @@ mod tests {
     use super::*;
 
     fn base(registry: &str) -> String {
-        endpoints(registry, &Options::default()).unwrap()[0].base.to_string()
+        endpoints(registry, &Options::default()).unwrap()[0]
+            .base
+            .to_string()
     }
 
     #[test]
@@ -80,7 +100,10 @@ mod tests {
         assert_eq!(base("localhost:5000"), "http://localhost:5000/");
         assert_eq!(base("127.0.0.9:5000"), "http://127.0.0.9:5000/");
         assert_eq!(base("[::1]:5000"), "http://[::1]:5000/");
-        assert_eq!(base("localhost.evil.test:5000"), "https://localhost.evil.test:5000/");
+        assert_eq!(
+            base("localhost.evil.test:5000"),
+            "https://localhost.evil.test:5000/"
+        );
         assert_eq!(base("10.0.0.1:5000"), "https://10.0.0.1:5000/");
     }
 }

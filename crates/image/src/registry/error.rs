@@ -128,7 +128,11 @@ pub enum RegistryError {
 }
 
 fn told(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(": {reason}") }
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {reason}")
+    }
 }
 
 impl RegistryError {

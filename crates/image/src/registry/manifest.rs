@@ -4,9 +4,9 @@ use http::Method;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 
+use super::RegistryError;
 use super::client::{Session, plain, read_limited, shown};
 use super::endpoint::Endpoint;
-use super::RegistryError;
 use crate::json::{DOCUMENT_LIMIT, parse};
 use crate::media_type::{self, ACCEPT_MANIFESTS};
 use crate::{Descriptor, Digest, Document, Error, Verifier};
@@ -39,7 +39,13 @@ impl Session {
             }
         });
         let response = asked.await.ok()?;
-        response.headers().get(DIGEST_HEADER)?.to_str().ok()?.parse().ok()
+        response
+            .headers()
+            .get(DIGEST_HEADER)?
+            .to_str()
+            .ok()?
+            .parse()
+            .ok()
     }
 
     /// What `wanted` (a tag, or a digest with its descriptor) names.
@@ -48,7 +54,9 @@ impl Session {
         wanted: &str,
         expected: Option<&Descriptor>,
     ) -> Result<Fetched, Error> {
-        let fetched = self.each_endpoint(|endpoint| self.manifest_at(endpoint, wanted)).await?;
+        let fetched = self
+            .each_endpoint(|endpoint| self.manifest_at(endpoint, wanted))
+            .await?;
         let (bytes, media_type, promised) = fetched;
         let digest = checked_digest(wanted, &bytes, promised, expected)?;
         let document = Document::parse(&bytes, &media_type).map_err(|source| Error::Document {
@@ -57,7 +65,11 @@ impl Session {
             source,
         })?;
         let descriptor = Descriptor::new(&media_type, digest, bytes.len() as u64);
-        Ok(Fetched { bytes, descriptor, document })
+        Ok(Fetched {
+            bytes,
+            descriptor,
+            document,
+        })
     }
 
     async fn manifest_at(
@@ -67,16 +79,30 @@ impl Session {
     ) -> Result<(Vec<u8>, String, Option<String>), RegistryError> {
         let url = self.url(&endpoint, &format!("manifests/{wanted}"));
         let make = plain(Method::GET, ACCEPT_MANIFESTS);
-        let response = self.send(&endpoint, url.clone(), &self.pull_scope(), make).await?;
-        let name = format!("{}/{}:{wanted}", self.registry, self.repository).replace(":sha", "@sha");
+        let response = self
+            .send(&endpoint, url.clone(), &self.pull_scope(), make)
+            .await?;
+        let name =
+            format!("{}/{}:{wanted}", self.registry, self.repository).replace(":sha", "@sha");
         let response = self.expect_success(response, &name).await?;
         let header = |name: &str| {
-            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
         };
         let said = header(CONTENT_TYPE.as_str()).unwrap_or_default();
         let promised = header(DIGEST_HEADER);
-        let bytes = read_limited(response, DOCUMENT_LIMIT, self.stall).await?.to_vec();
-        let said = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let bytes = read_limited(response, DOCUMENT_LIMIT, self.stall)
+            .await?
+            .to_vec();
+        let said = said
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         let media_type = media_type_of(&said, &bytes).ok_or_else(|| RegistryError::Protocol {
             url: shown(&url),
             problem: format!("sent {said:?} where a manifest was asked for"),
@@ -114,7 +140,9 @@ fn checked_digest(
     let named = wanted.parse::<Digest>().ok();
     let promised = promised.and_then(|digest| digest.parse::<Digest>().ok());
     let expected_digest = expected.map(|descriptor| descriptor.digest.clone());
-    let Some(digest) = expected_digest.or(named).or(promised) else { return Ok(Digest::of(bytes)) };
+    let Some(digest) = expected_digest.or(named).or(promised) else {
+        return Ok(Digest::of(bytes));
+    };
     let size = expected.map_or(bytes.len() as u64, |descriptor| descriptor.size);
     let mut verifier = Verifier::new(&digest, size);
     verifier.update(bytes)?;

@@ -56,7 +56,9 @@ impl Resolver {
             match words.next() {
                 Some("nameserver") => {
                     let address = words.next().and_then(|word| word.parse::<IpAddr>().ok());
-                    found.servers.extend(address.map(|address| SocketAddr::new(address, PORT)));
+                    found
+                        .servers
+                        .extend(address.map(|address| SocketAddr::new(address, PORT)));
                 }
                 Some("search" | "domain") => found.search = words.map(str::to_owned).collect(),
                 Some("options") => words.for_each(|option| found.apply(option)),
@@ -65,14 +67,20 @@ impl Resolver {
         }
         found.servers.truncate(3);
         if found.servers.is_empty() {
-            found.servers.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT));
+            found
+                .servers
+                .push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT));
         }
         found
     }
 
     fn apply(&mut self, option: &str) {
-        let Some((name, value)) = option.split_once(':') else { return };
-        let Ok(value) = value.parse::<usize>() else { return };
+        let Some((name, value)) = option.split_once(':') else {
+            return;
+        };
+        let Ok(value) = value.parse::<usize>() else {
+            return;
+        };
         match name {
             "ndots" => self.dots = value.min(15),
             "timeout" => self.wait = Duration::from_secs(value.clamp(1, 30) as u64),
@@ -87,8 +95,11 @@ impl Resolver {
         if name.ends_with('.') {
             return vec![absolute];
         }
-        let mut names: Vec<String> =
-            self.search.iter().map(|domain| format!("{absolute}.{}", domain.trim_matches('.'))).collect();
+        let mut names: Vec<String> = self
+            .search
+            .iter()
+            .map(|domain| format!("{absolute}.{}", domain.trim_matches('.')))
+            .collect();
         let enough_dots = absolute.matches('.').count() >= self.dots;
         names.insert(if enough_dots { 0 } else { names.len() }, absolute);
         names
@@ -98,7 +109,10 @@ impl Resolver {
         if name == "localhost" || name.ends_with(".localhost") {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
-        let known = self.hosts.iter().filter(|(host, _)| host.eq_ignore_ascii_case(name));
+        let known = self
+            .hosts
+            .iter()
+            .filter(|(host, _)| host.eq_ignore_ascii_case(name));
         let known: Vec<IpAddr> = known.map(|(_, address)| *address).collect();
         if !known.is_empty() {
             return Ok(known);
@@ -118,7 +132,12 @@ impl Resolver {
         let mut failure = None;
         for _ in 0..self.attempts {
             for server in &self.servers {
-                let asked = async { tokio::join!(self.ask(*server, name, TYPE::A), self.ask(*server, name, TYPE::AAAA)) };
+                let asked = async {
+                    tokio::join!(
+                        self.ask(*server, name, TYPE::A),
+                        self.ask(*server, name, TYPE::AAAA)
+                    )
+                };
                 match asked.await {
                     (Ok(mut four), six) => {
                         four.extend(six.unwrap_or_default());
@@ -137,11 +156,15 @@ impl Resolver {
 
     async fn ask(&self, server: SocketAddr, name: &str, kind: TYPE) -> io::Result<Vec<IpAddr>> {
         let query = query(name, kind)?;
-        let answer = timeout(self.wait, over_udp(server, &query)).await.map_err(|_| timed_out())??;
+        let answer = timeout(self.wait, over_udp(server, &query))
+            .await
+            .map_err(|_| timed_out())??;
         match read_answer(&query, &answer)? {
             Some(addresses) => Ok(addresses),
             None => {
-                let answer = timeout(self.wait, over_tcp(server, &query)).await.map_err(|_| timed_out())??;
+                let answer = timeout(self.wait, over_tcp(server, &query))
+                    .await
+                    .map_err(|_| timed_out())??;
                 Ok(read_answer(&query, &answer)?.unwrap_or_default())
             }
         }
@@ -153,7 +176,9 @@ impl Resolve for Resolver {
         let resolver = self.clone();
         Box::pin(async move {
             let addresses = resolver.look_up(name.as_str()).await?;
-            let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
+            let addresses = addresses
+                .into_iter()
+                .map(|address| SocketAddr::new(address, 0));
             Ok(Box::new(addresses) as Addrs)
         })
     }
@@ -180,15 +205,26 @@ fn query(name: &str, kind: TYPE) -> io::Result<Vec<u8>> {
     rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())?;
     let mut packet = Packet::new_query(u16::from_ne_bytes(id));
     packet.set_flags(simple_dns::PacketFlag::RECURSION_DESIRED);
-    let name = DnsName::new(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
-    packet.questions.push(Question::new(name, QTYPE::TYPE(kind), QCLASS::CLASS(CLASS::IN), false));
-    packet.build_bytes_vec().map_err(|error| io::Error::other(error.to_string()))
+    let name = DnsName::new(name)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+    packet.questions.push(Question::new(
+        name,
+        QTYPE::TYPE(kind),
+        QCLASS::CLASS(CLASS::IN),
+        false,
+    ));
+    packet
+        .build_bytes_vec()
+        .map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// The port is new for each question, and only this server may answer.
 async fn over_udp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
-    let any: SocketAddr =
-        if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let any: SocketAddr = if server.is_ipv4() {
+        (Ipv4Addr::UNSPECIFIED, 0).into()
+    } else {
+        (Ipv6Addr::UNSPECIFIED, 0).into()
+    };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(server).await?;
     socket.send(query).await?;
@@ -205,7 +241,9 @@ async fn over_udp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
 async fn over_tcp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(server).await?;
     let length = u16::try_from(query.len()).map_err(io::Error::other)?;
-    stream.write_all(&[&length.to_be_bytes()[..], query].concat()).await?;
+    stream
+        .write_all(&[&length.to_be_bytes()[..], query].concat())
+        .await?;
     let mut answer = vec![0; usize::from(stream.read_u16().await?)];
     stream.read_exact(&mut answer).await?;
     Ok(answer)
@@ -225,11 +263,14 @@ fn read_answer(query: &[u8], bytes: &[u8]) -> io::Result<Option<Vec<IpAddr>>> {
         RCODE::NoError | RCODE::NameError => {}
         code => return Err(wrong(format!("it answers {code:?}"))),
     }
-    let addresses = packet.answers.iter().filter_map(|record| match &record.rdata {
-        RData::A(four) => Some(IpAddr::V4(Ipv4Addr::from(four.address))),
-        RData::AAAA(six) => Some(IpAddr::V6(Ipv6Addr::from(six.address))),
-        _ => None,
-    });
+    let addresses = packet
+        .answers
+        .iter()
+        .filter_map(|record| match &record.rdata {
+            RData::A(four) => Some(IpAddr::V4(Ipv4Addr::from(four.address))),
+            RData::AAAA(six) => Some(IpAddr::V6(Ipv6Addr::from(six.address))),
+            _ => None,
+        });
     Ok(Some(addresses.collect()))
 }
 
@@ -242,14 +283,23 @@ mod tests {
         let resolver = Resolver::parse_configuration(
             "# x\nnameserver 10.0.0.1\nnameserver ::1\nsearch a.test b.test\noptions ndots:2 timeout:1 attempts:3 rotate\n",
         );
-        assert_eq!(resolver.servers, ["10.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()]);
-        assert_eq!(resolver.candidates("host"), ["host.a.test", "host.b.test", "host"]);
+        assert_eq!(
+            resolver.servers,
+            ["10.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()]
+        );
+        assert_eq!(
+            resolver.candidates("host"),
+            ["host.a.test", "host.b.test", "host"]
+        );
         assert_eq!(resolver.candidates("x.y.z")[0], "x.y.z");
         assert_eq!(resolver.candidates("x.y."), ["x.y"]);
         assert_eq!(resolver.wait, Duration::from_secs(1));
         let hosts = parse_hosts("127.0.0.1 localhost # c\n::1 ip6-localhost six\nbroken line\n");
         assert_eq!(hosts.len(), 3);
-        assert_eq!(Resolver::parse_configuration("").servers, ["127.0.0.1:53".parse().unwrap()]);
+        assert_eq!(
+            Resolver::parse_configuration("").servers,
+            ["127.0.0.1:53".parse().unwrap()]
+        );
     }
 
     #[tokio::test]
@@ -264,16 +314,31 @@ mod tests {
                 let mut answer = Packet::new_reply(query.id());
                 answer.questions = query.questions.clone();
                 let question = &query.questions[0];
-                if question.qtype == QTYPE::TYPE(TYPE::A) && question.qname.to_string() == "reg.test" {
-                    let address = RData::A(simple_dns::rdata::A { address: 0x7f00_0002 });
-                    answer.answers.push(simple_dns::ResourceRecord::new(question.qname.clone(), CLASS::IN, 1, address));
+                if question.qtype == QTYPE::TYPE(TYPE::A)
+                    && question.qname.to_string() == "reg.test"
+                {
+                    let address = RData::A(simple_dns::rdata::A {
+                        address: 0x7f00_0002,
+                    });
+                    answer.answers.push(simple_dns::ResourceRecord::new(
+                        question.qname.clone(),
+                        CLASS::IN,
+                        1,
+                        address,
+                    ));
                 }
-                socket.send_to(&answer.build_bytes_vec().unwrap(), from).await.unwrap();
+                socket
+                    .send_to(&answer.build_bytes_vec().unwrap(), from)
+                    .await
+                    .unwrap();
             }
         });
         let mut resolver = Resolver::parse_configuration("");
         resolver.servers = vec![server];
-        assert_eq!(resolver.look_up("reg.test").await.unwrap(), ["127.0.0.2".parse::<IpAddr>().unwrap()]);
+        assert_eq!(
+            resolver.look_up("reg.test").await.unwrap(),
+            ["127.0.0.2".parse::<IpAddr>().unwrap()]
+        );
         assert!(resolver.look_up("other.test").await.is_err());
         assert_eq!(resolver.look_up("localhost").await.unwrap().len(), 2);
     }

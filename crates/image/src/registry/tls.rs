@@ -21,7 +21,11 @@ const BUNDLES: [&str; 5] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-const CERTIFICATES: [&str; 3] = ["/etc/lighter/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d"];
+const CERTIFICATES: [&str; 3] = [
+    "/etc/lighter/certs.d",
+    "/etc/docker/certs.d",
+    "/etc/containers/certs.d",
+];
 
 /// The `certs.d` directory of a registry, if somebody made one.
 pub(super) fn certificates_of(registry: &str) -> Option<PathBuf> {
@@ -39,7 +43,9 @@ pub(super) fn configuration(registry: &str, verify: bool) -> Result<ClientConfig
     let builder = if verify {
         builder.with_root_certificates(roots(directory.as_deref())?)
     } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
     };
     let mut config = match client_certificate(directory.as_deref())? {
         Some((chain, key)) => builder
@@ -57,13 +63,18 @@ pub(super) fn none() -> Result<ClientConfig, RegistryError> {
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(Path::new("ring"), &error))?;
-    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+    Ok(builder
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth())
 }
 
 fn roots(directory: Option<&Path>) -> Result<RootCertStore, RegistryError> {
     let mut store = RootCertStore::empty();
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    let bundle = named.into_iter().chain(BUNDLES.iter().map(PathBuf::from)).find(|path| path.is_file());
+    let bundle = named
+        .into_iter()
+        .chain(BUNDLES.iter().map(PathBuf::from))
+        .find(|path| path.is_file());
     if let Some(path) = bundle {
         store.add_parsable_certificates(read_certificates(&path)?);
     }
@@ -72,7 +83,9 @@ fn roots(directory: Option<&Path>) -> Result<RootCertStore, RegistryError> {
     }
     for path in files(directory, "crt") {
         for certificate in read_certificates(&path)? {
-            store.add(certificate).map_err(|error| unusable(&path, &error))?;
+            store
+                .add(certificate)
+                .map_err(|error| unusable(&path, &error))?;
         }
     }
     Ok(store)
@@ -82,27 +95,39 @@ type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// `NAME.cert` with its `NAME.key`, as docker has them.
 fn client_certificate(directory: Option<&Path>) -> Result<Option<Identity>, RegistryError> {
-    let Some(path) = files(directory, "cert").into_iter().next() else { return Ok(None) };
+    let Some(path) = files(directory, "cert").into_iter().next() else {
+        return Ok(None);
+    };
     let key_path = path.with_extension("key");
-    let key = PrivateKeyDer::from_pem_file(&key_path).map_err(|error| unusable(&key_path, &error))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&key_path).map_err(|error| unusable(&key_path, &error))?;
     Ok(Some((read_certificates(&path)?, key)))
 }
 
 fn files(directory: Option<&Path>, extension: &str) -> Vec<PathBuf> {
     let list = directory.and_then(|dir| fs::read_dir(dir).ok());
-    let paths = list.into_iter().flatten().filter_map(|found| Some(found.ok()?.path()));
-    let mut paths: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    let paths = list
+        .into_iter()
+        .flatten()
+        .filter_map(|found| Some(found.ok()?.path()));
+    let mut paths: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
     paths.sort();
     paths
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RegistryError> {
     let read = CertificateDer::pem_file_iter(path).map_err(|error| unusable(path, &error))?;
-    read.collect::<Result<_, _>>().map_err(|error| unusable(path, &error))
+    read.collect::<Result<_, _>>()
+        .map_err(|error| unusable(path, &error))
 }
 
 fn unusable(place: &Path, reason: &dyn std::fmt::Display) -> RegistryError {
-    RegistryError::Certificates { place: place.display().to_string(), reason: reason.to_string() }
+    RegistryError::Certificates {
+        place: place.display().to_string(),
+        reason: reason.to_string(),
+    }
 }
 
 /// For `--tls-verify=false` alone: the connection is private, but to whom is unknown.

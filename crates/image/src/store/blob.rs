@@ -126,7 +126,9 @@ impl Store {
         let mut bytes = 0;
         for found in fs::read_dir(&dir).map_err(file("list", &dir))? {
             let path = found.map_err(file("list", &dir))?.path();
-            let Ok(partial) = File::open(&path) else { continue };
+            let Ok(partial) = File::open(&path) else {
+                continue;
+            };
             if partial.try_lock().is_ok() {
                 bytes += partial.metadata().map_or(0, |metadata| metadata.len());
                 remove_file(&path)?;

@@ -18,7 +18,12 @@ impl Header {
     pub(super) fn parse(block: [u8; 512]) -> Option<Self> {
         let stored = octal(&block[148..156])?;
         // The sum counts its own field as spaces; some old writers summed signed bytes.
-        let bytes = || block.iter().enumerate().map(|(at, b)| if (148..156).contains(&at) { b' ' } else { *b });
+        let bytes = || {
+            block
+                .iter()
+                .enumerate()
+                .map(|(at, b)| if (148..156).contains(&at) { b' ' } else { *b })
+        };
         let unsigned: u64 = bytes().map(u64::from).sum();
         let signed: i64 = bytes().map(|byte| i64::from(byte.cast_signed())).sum();
         let right = stored == unsigned || i64::try_from(stored).is_ok_and(|sum| sum == signed);
@@ -54,7 +59,11 @@ impl Header {
             Format::Star => text(&self.0[345..476]),
             Format::Gnu | Format::V7 => &[],
         };
-        if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
+        if prefix.is_empty() {
+            name.to_vec()
+        } else {
+            [prefix, b"/", name].concat()
+        }
     }
 
     pub(super) fn link(&self) -> Vec<u8> {
@@ -79,7 +88,10 @@ impl Header {
 
     /// A time no file can have counts as 1970, as containerd has it.
     pub(super) fn mtime(&self) -> Time {
-        Time { seconds: number(&self.0[136..148]).unwrap_or(0), nanoseconds: 0 }
+        Time {
+            seconds: number(&self.0[136..148]).unwrap_or(0),
+            nanoseconds: 0,
+        }
     }
 
     /// Zeros for all but devices.
@@ -93,7 +105,10 @@ impl Header {
 }
 
 fn text(field: &[u8]) -> &[u8] {
-    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    let end = field
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(field.len());
     &field[..end]
 }
 
@@ -115,7 +130,10 @@ pub(super) fn number(field: &[u8]) -> Option<i64> {
 /// Digits between spaces and zeros; an empty field is 0.
 pub(super) fn octal(field: &[u8]) -> Option<u64> {
     let blank = |byte: &u8| matches!(byte, b' ' | 0);
-    let start = field.iter().position(|byte| !blank(byte)).unwrap_or(field.len());
+    let start = field
+        .iter()
+        .position(|byte| !blank(byte))
+        .unwrap_or(field.len());
     let digits = &field[start..];
     let end = digits.iter().position(blank).unwrap_or(digits.len());
     let mut value = 0u64;
@@ -140,6 +158,9 @@ mod tests {
         assert_eq!(number(b"99\0"), None);
         assert_eq!(number(b"\x80\0\0\0\0\0\x01\0"), Some(256));
         assert_eq!(number(b"\xff\xff\xff\xff\xff\xff\xff\xff"), Some(-1));
-        assert_eq!(number(&[0x80, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255]), None);
+        assert_eq!(
+            number(&[0x80, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255]),
+            None
+        );
     }
 }

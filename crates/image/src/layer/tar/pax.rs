@@ -16,12 +16,20 @@ impl Records {
     pub(super) fn parse(mut bytes: &[u8], at: u64) -> Result<Self, TarError> {
         let mut records = Vec::new();
         while !bytes.is_empty() {
-            let (key, value, rest) =
-                split_record(bytes).ok_or(TarError::Field { field: "pax record", offset: at })?;
+            let (key, value, rest) = split_record(bytes).ok_or(TarError::Field {
+                field: "pax record",
+                offset: at,
+            })?;
             // A name with a zero byte would be another name to the kernel.
-            let named = matches!(key, b"path" | b"linkpath" | b"GNU.sparse.name" | b"uname" | b"gname");
+            let named = matches!(
+                key,
+                b"path" | b"linkpath" | b"GNU.sparse.name" | b"uname" | b"gname"
+            );
             if key.is_empty() || key.contains(&0) || (named && value.contains(&0)) {
-                return Err(TarError::Field { field: "pax record", offset: at });
+                return Err(TarError::Field {
+                    field: "pax record",
+                    offset: at,
+                });
             }
             records.push((key.to_vec(), value.to_vec()));
             bytes = rest;
@@ -40,8 +48,13 @@ impl Records {
     }
 
     fn number(&self, key: &'static str, at: u64) -> Result<Option<u64>, TarError> {
-        let Some(value) = self.get(key.as_bytes()) else { return Ok(None) };
-        decimal(value).map(Some).ok_or(TarError::Field { field: key, offset: at })
+        let Some(value) = self.get(key.as_bytes()) else {
+            return Ok(None);
+        };
+        decimal(value).map(Some).ok_or(TarError::Field {
+            field: key,
+            offset: at,
+        })
     }
 
     pub(super) fn path(&self, long: Option<Vec<u8>>) -> Option<Vec<u8>> {
@@ -67,12 +80,20 @@ impl Records {
 
     /// A time no file can have counts as 1970, as containerd has it.
     pub(super) fn mtime(&self, at: u64) -> Result<Option<Time>, TarError> {
-        let Some(value) = self.get(b"mtime") else { return Ok(None) };
-        time(value).map(Some).ok_or(TarError::Field { field: "mtime", offset: at })
+        let Some(value) = self.get(b"mtime") else {
+            return Ok(None);
+        };
+        time(value).map(Some).ok_or(TarError::Field {
+            field: "mtime",
+            offset: at,
+        })
     }
 
     pub(super) fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.0.iter().filter_map(|(key, value)| xattr(key, value)).collect()
+        self.0
+            .iter()
+            .filter_map(|(key, value)| xattr(key, value))
+            .collect()
     }
 
     pub(super) fn is_sparse_1_0(&self) -> bool {
@@ -82,28 +103,48 @@ impl Records {
     /// The size of the file with its holes.
     pub(super) fn sparse_size(&self, at: u64) -> Result<u64, TarError> {
         let size = self.number("GNU.sparse.realsize", at)?;
-        let size = if size.is_some() { size } else { self.number("GNU.sparse.size", at)? };
-        size.ok_or(TarError::Field { field: "size with holes", offset: at })
+        let size = if size.is_some() {
+            size
+        } else {
+            self.number("GNU.sparse.size", at)?
+        };
+        size.ok_or(TarError::Field {
+            field: "size with holes",
+            offset: at,
+        })
     }
 
     /// pax 0.0 (pairs of records, in order) and 0.1 (one record with commas).
     pub(super) fn sparse_map(&self, at: u64) -> Result<Option<(u64, Vec<Segment>)>, TarError> {
-        let broken = || TarError::Field { field: "map of holes", offset: at };
+        let broken = || TarError::Field {
+            field: "map of holes",
+            offset: at,
+        };
         let numbers: Option<Vec<u64>> = match self.get(b"GNU.sparse.map") {
             Some(map) => map.split(|byte| *byte == b',').map(decimal).collect(),
             None if self.get(b"GNU.sparse.numblocks").is_some() => self.sparse_pairs(),
             None => return Ok(None),
         };
-        let numbers = numbers.filter(|numbers| numbers.len() % 2 == 0).ok_or_else(broken)?;
-        let segments = numbers.chunks(2).map(|pair| Segment { offset: pair[0], length: pair[1] });
+        let numbers = numbers
+            .filter(|numbers| numbers.len() % 2 == 0)
+            .ok_or_else(broken)?;
+        let segments = numbers.chunks(2).map(|pair| Segment {
+            offset: pair[0],
+            length: pair[1],
+        });
         Ok(Some((self.sparse_size(at)?, segments.collect())))
     }
 
     fn sparse_pairs(&self) -> Option<Vec<u64>> {
         let keys = [b"GNU.sparse.offset".as_slice(), b"GNU.sparse.numbytes"];
-        let values = self.0.iter().filter(|(key, _)| keys.contains(&key.as_slice()));
+        let values = self
+            .0
+            .iter()
+            .filter(|(key, _)| keys.contains(&key.as_slice()));
         let in_turn = values.enumerate().map(|(at, (key, value))| {
-            (key.as_slice() == keys[at % 2]).then(|| decimal(value)).flatten()
+            (key.as_slice() == keys[at % 2])
+                .then(|| decimal(value))
+                .flatten()
         });
         in_turn.collect()
     }
@@ -153,24 +194,43 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
 
 pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
+    std::str::from_utf8(text)
+        .ok()
+        .filter(|_| digits)?
+        .parse()
+        .ok()
 }
 
 /// `[-]SECONDS[.FRACTION]`; digits after the ninth are cut.
 fn time(text: &[u8]) -> Option<Time> {
     let text = std::str::from_utf8(text).ok()?;
-    let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (negative, text) = text
+        .strip_prefix('-')
+        .map_or((false, text), |rest| (true, rest));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !digits(whole) || !digits(fraction) {
         return None;
     }
-    let Ok(seconds) = whole.parse::<i64>() else { return Some(Time::default()) };
-    let nanoseconds: u32 = format!("{:0<9}", &fraction[..fraction.len().min(9)]).parse().ok()?;
+    let Ok(seconds) = whole.parse::<i64>() else {
+        return Some(Time::default());
+    };
+    let nanoseconds: u32 = format!("{:0<9}", &fraction[..fraction.len().min(9)])
+        .parse()
+        .ok()?;
     Some(match (negative, nanoseconds) {
-        (false, _) => Time { seconds, nanoseconds },
-        (true, 0) => Time { seconds: -seconds, nanoseconds: 0 },
-        (true, _) => Time { seconds: -seconds - 1, nanoseconds: 1_000_000_000 - nanoseconds },
+        (false, _) => Time {
+            seconds,
+            nanoseconds,
+        },
+        (true, 0) => Time {
+            seconds: -seconds,
+            nanoseconds: 0,
+        },
+        (true, _) => Time {
+            seconds: -seconds - 1,
+            nanoseconds: 1_000_000_000 - nanoseconds,
+        },
     })
 }
 
@@ -183,13 +243,18 @@ mod tests {
         let bytes = b"30 SCHILY.xattr.user.a=x\ny=\0z\n13 path=a/b\n\n";
         let records = Records::parse(bytes, 0);
         let records = records.unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(records.xattrs(), [(b"user.a".to_vec(), b"x\ny=\0z".to_vec())]);
+        assert_eq!(
+            records.xattrs(),
+            [(b"user.a".to_vec(), b"x\ny=\0z".to_vec())]
+        );
         assert_eq!(records.path(None), Some(b"a/b\n".to_vec()));
     }
 
     #[test]
     fn broken_records_are_refused() {
-        for wrong in ["", " ", "5 a=b", "99 a=b\n", "6 ab\n", "0 a=b\n", "x a=b\n", "+6 a=b\n", "5 =b\n"] {
+        for wrong in [
+            "", " ", "5 a=b", "99 a=b\n", "6 ab\n", "0 a=b\n", "x a=b\n", "+6 a=b\n", "5 =b\n",
+        ] {
             let wrong = format!("{wrong} ");
             assert!(Records::parse(wrong.as_bytes(), 0).is_err(), "{wrong:?}");
         }

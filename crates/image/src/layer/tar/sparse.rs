@@ -21,7 +21,9 @@ pub(super) fn check(size: u64, segments: &[Segment], data: u64) -> bool {
     let mut end = 0;
     let mut total = 0u64;
     for segment in segments {
-        let Some(next) = segment.offset.checked_add(segment.length) else { return false };
+        let Some(next) = segment.offset.checked_add(segment.length) else {
+            return false;
+        };
         if segment.offset < end || next > size {
             return false;
         }
@@ -67,7 +69,8 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn is_complete(&self) -> bool {
-        self.count.is_some_and(|count| self.numbers.len() as u64 == count * 2)
+        self.count
+            .is_some_and(|count| self.numbers.len() as u64 == count * 2)
     }
 
     /// Reads one block; what follows the last line is padding.
@@ -98,6 +101,11 @@ impl Lines {
 
     pub(super) fn into_segments(self) -> Vec<Segment> {
         let pairs = self.numbers.chunks_exact(2);
-        pairs.map(|pair| Segment { offset: pair[0], length: pair[1] }).collect()
+        pairs
+            .map(|pair| Segment {
+                offset: pair[0],
+                length: pair[1],
+            })
+            .collect()
     }
 }

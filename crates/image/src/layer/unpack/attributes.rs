@@ -11,12 +11,21 @@ use crate::layer::LayerError;
 use crate::layer::tar::{Entry, Kind};
 
 /// Attributes of the host that wrote the archive, not of the file.
-const DROPPED: [&[u8]; 4] = [b"security.selinux", b"security.ima", b"security.evm", b"system.nfs4_acl"];
+const DROPPED: [&[u8]; 4] = [
+    b"security.selinux",
+    b"security.ima",
+    b"security.evm",
+    b"system.nfs4_acl",
+];
 const OVERLAY: &[u8] = b"trusted.overlay.";
 
 impl Unpacker {
     /// For files and directories, which can be opened.
-    pub(super) fn set_attributes(&mut self, file: &OwnedFd, entry: &Entry) -> Result<(), LayerError> {
+    pub(super) fn set_attributes(
+        &mut self,
+        file: &OwnedFd,
+        entry: &Entry,
+    ) -> Result<(), LayerError> {
         let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
         fs::fchown(file, Some(uid), Some(gid)).map_err(entry_error("chown", entry))?;
         for (name, value) in &entry.xattrs {
@@ -36,13 +45,24 @@ impl Unpacker {
         entry: &Entry,
     ) -> Result<(), LayerError> {
         let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-        fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(entry_error("chown", entry))?;
+        fs::chownat(
+            parent,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .map_err(entry_error("chown", entry))?;
         self.set_xattrs_at(parent, name, entry)?;
         if entry.kind != Kind::Symlink {
             // Just made by us with O_EXCL semantics in a directory nobody else writes: no link.
-            fs::chmodat(parent, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
-                .map_err(entry_error("chmod", entry))?;
+            fs::chmodat(
+                parent,
+                name,
+                Mode::from_raw_mode(entry.mode),
+                AtFlags::empty(),
+            )
+            .map_err(entry_error("chmod", entry))?;
         }
         fs::utimensat(parent, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(entry_error("set the time of", entry))
@@ -50,7 +70,12 @@ impl Unpacker {
 
     /// Only reachable by path: through the descriptor's entry in /proc, which is
     /// the parent itself, then the name without following it.
-    fn set_xattrs_at(&mut self, parent: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), LayerError> {
+    fn set_xattrs_at(
+        &mut self,
+        parent: &OwnedFd,
+        name: &[u8],
+        entry: &Entry,
+    ) -> Result<(), LayerError> {
         use std::os::fd::AsRawFd;
         if entry.xattrs.is_empty() {
             return Ok(());
@@ -68,7 +93,12 @@ impl Unpacker {
 
     /// A filesystem without attributes is a note, but a program without its
     /// capabilities would not work.
-    fn tolerate(&mut self, result: Result<(), Errno>, name: &[u8], entry: &Entry) -> Result<(), LayerError> {
+    fn tolerate(
+        &mut self,
+        result: Result<(), Errno>,
+        name: &[u8],
+        entry: &Entry,
+    ) -> Result<(), LayerError> {
         match result {
             Err(Errno::OPNOTSUPP | Errno::PERM) if name != b"security.capability" => {
                 self.note("some extended attributes cannot be stored here and were left out");
@@ -98,9 +128,16 @@ mod tests {
 
     #[test]
     fn overlays_own_attributes_are_escaped() {
-        let stored = |name: &[u8]| stored_name(name).map(|name| String::from_utf8_lossy(&name).into_owned());
-        assert_eq!(stored(b"trusted.overlay.redirect").as_deref(), Some("trusted.overlay.overlay.redirect"));
-        assert_eq!(stored(b"security.capability").as_deref(), Some("security.capability"));
+        let stored =
+            |name: &[u8]| stored_name(name).map(|name| String::from_utf8_lossy(&name).into_owned());
+        assert_eq!(
+            stored(b"trusted.overlay.redirect").as_deref(),
+            Some("trusted.overlay.overlay.redirect")
+        );
+        assert_eq!(
+            stored(b"security.capability").as_deref(),
+            Some("security.capability")
+        );
         assert_eq!(stored(b"security.selinux"), None);
         assert_eq!(stored(b""), None);
     }
