@@ -150,12 +150,14 @@ impl<'a> Loader<'a> {
             consistency::check(&tree, &disabled, &mut self.diagnostics);
         }
         self.stop_if_failed()?;
+        let environment = self.environment.clone();
         Some(model::project(
             name,
             tree,
             disabled,
             request,
-            &self.environment,
+            &environment,
+            &mut self.diagnostics,
         ))
     }
 
