@@ -27,6 +27,7 @@ mod run;
 pub mod schedule;
 pub mod script;
 pub mod seccomp;
+pub mod signals;
 pub mod trace;
 pub mod tty;
 

@@ -15,6 +15,7 @@ pub mod resources;
 pub mod seccomp;
 pub mod spec;
 pub mod state;
+pub mod stats;
 
 pub use bundle::Bundle;
 pub use container::{Child, Container, ExecRequest, ExitStatus, Stdio};
