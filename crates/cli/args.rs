@@ -102,6 +102,7 @@ pub const VERBS: &[Verb] = &[
     verb!(Common, exec),
     verb!(Common, ps),
     group!("container", "Manage containers", CONTAINER),
+    verb!(Management, oci),
     verb!(Management, volume),
     verb!(Other, attach),
     verb!(Other, cp),

@@ -26,6 +26,9 @@ mod report;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(words) = commands::oci::asked(&arguments) {
+        return commands::oci::main(words);
+    }
     match args::parse(arguments) {
         Ok(call) => report::finish(&call.path, call.run(), &call.global),
         Err(refusal) => report::refuse(refusal),

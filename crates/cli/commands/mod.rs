@@ -24,6 +24,7 @@ pub mod stop;
 pub mod top;
 pub mod unpause;
 pub mod update;
+pub mod oci;
 pub mod version;
 pub mod volume;
 pub mod wait;

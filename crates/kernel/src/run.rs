@@ -175,9 +175,8 @@ impl Op {
             Op::Exec(exec) => Err(execute(actor, exec)),
 
             Op::CgroupCreate { path } => Ok(cgroup::tree::create(path)?),
-            Op::CgroupWrite { path, file, value } => {
-                Ok(cgroup::tree::write(&path.join(file), value)?)
-            }
+            Op::CgroupWrite { path, file, value } => Ok(cgroup::tree::limit(path, file, value)?),
+            Op::CgroupDelegate { path, uid, gid } => Ok(cgroup::tree::delegate(path, *uid, *gid)?),
             Op::CgroupDevices { path, rules } => Ok(crate::device_program::attach(path, rules)?),
             Op::CgroupJoin { path } => match &actor.child {
                 Some(child) => Ok(cgroup::tree::adopt(path, child.pid)?),

@@ -40,7 +40,10 @@ impl Signals {
             if libc::sigprocmask(libc::SIG_BLOCK, wanted.as_ptr(), before.as_mut_ptr()) < 0 {
                 return Err(io::Error::last_os_error());
             }
-            Ok(Signals { fd, before: before.assume_init() })
+            Ok(Signals {
+                fd,
+                before: before.assume_init(),
+            })
         }
     }
 
@@ -76,7 +79,11 @@ impl Drop for Signals {
     fn drop(&mut self) {
         // SAFETY: `before` was filled in by sigprocmask.
         unsafe {
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut());
+            libc::sigprocmask(
+                libc::SIG_SETMASK,
+                &raw const self.before,
+                std::ptr::null_mut(),
+            );
         }
     }
 }

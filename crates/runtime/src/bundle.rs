@@ -35,6 +35,22 @@ impl Bundle {
         Ok(Bundle { dir, spec })
     }
 
+    /// Read the bundle in `dir` whose configuration is the file `config` instead of `config.json`.
+    pub fn load_as(dir: &Path, config: &Path) -> Result<Bundle, Error> {
+        let file = |action, path: &Path, source| Error::File {
+            action,
+            path: path.to_owned(),
+            source,
+        };
+        let dir = dir.canonicalize().map_err(|e| file("open", dir, e))?;
+        let text = fs::read(config).map_err(|e| file("read", config, e))?;
+        let spec = serde_json::from_slice(&text).map_err(|source| Error::Json {
+            path: config.to_owned(),
+            source,
+        })?;
+        Ok(Bundle { dir, spec })
+    }
+
     /// Write `spec` as the bundle in `dir`, which must exist.
     pub fn write(dir: &Path, spec: Spec) -> Result<Bundle, Error> {
         let path = dir.join("config.json");

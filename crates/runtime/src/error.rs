@@ -65,6 +65,9 @@ pub enum Error {
         /// Its status.
         status: crate::Status,
     },
+    /// The container's cgroup did not do what was asked.
+    #[error(transparent)]
+    Cgroup(#[from] kernel::cgroup::Error),
     /// The kernel refused a step.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),

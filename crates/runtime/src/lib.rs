@@ -16,6 +16,7 @@ pub mod seccomp;
 pub mod spec;
 pub mod state;
 pub mod stats;
+mod update;
 
 pub use bundle::Bundle;
 pub use container::{Child, Container, ExecRequest, ExitStatus, Stdio};
@@ -23,3 +24,4 @@ pub use error::Error;
 pub use plan::{Attach, plan};
 pub use spec::View;
 pub use state::{State, Status};
+pub use update::update;

@@ -195,7 +195,9 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn is_unified(&self, controller: &str) -> bool {
-        self.group.with(controller).is_some_and(|d| d.version == Version::Unified)
+        self.group
+            .with(controller)
+            .is_some_and(|d| d.version == Version::Unified)
     }
 
     fn text(&self, controller: &str, file: &str) -> String {
@@ -240,7 +242,9 @@ impl Reader<'_> {
     fn legacy_cpu(&self) -> Cpu {
         let numbers = |file: &str| -> Vec<u64> {
             let text = self.text("cpuacct", file);
-            text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+            text.split_whitespace()
+                .filter_map(|word| word.parse().ok())
+                .collect()
         };
         let stat = self.text("cpu", "cpu.stat");
         let count = |name| field(&stat, name).unwrap_or(0);
@@ -263,7 +267,11 @@ impl Reader<'_> {
     fn cpuset(&self) -> Option<Cpuset> {
         self.group.with("cpuset")?;
         let effective = |unified, legacy| {
-            let file = if self.is_unified("cpuset") { unified } else { legacy };
+            let file = if self.is_unified("cpuset") {
+                unified
+            } else {
+                legacy
+            };
             list(self.text("cpuset", file).trim())
         };
         Some(Cpuset {
@@ -286,7 +294,9 @@ impl Reader<'_> {
         };
         // Engines expect both together, as v1 has it.
         let swap = MemoryUsage {
-            limit: usage.limit.saturating_add(self.number("memory", "memory.swap.max")),
+            limit: usage
+                .limit
+                .saturating_add(self.number("memory", "memory.swap.max")),
             usage: usage.usage + self.number("memory", "memory.swap.current"),
             ..MemoryUsage::default()
         };
@@ -342,7 +352,11 @@ impl Reader<'_> {
         // BFQ counts what it schedules; without it the throttling layer counts all.
         let entries = |bfq: &str, throttle: &str| {
             let found = legacy_io(&self.text("blkio", bfq));
-            if found.is_empty() { legacy_io(&self.text("blkio", throttle)) } else { found }
+            if found.is_empty() {
+                legacy_io(&self.text("blkio", throttle))
+            } else {
+                found
+            }
         };
         BlockIo {
             io_service_bytes_recursive: entries(
@@ -358,16 +372,27 @@ impl Reader<'_> {
     }
 
     fn hugetlb(&self) -> BTreeMap<String, HugePages> {
-        let Some(directory) = self.group.with("hugetlb") else { return BTreeMap::new() };
+        let Some(directory) = self.group.with("hugetlb") else {
+            return BTreeMap::new();
+        };
         let unified = directory.version == Version::Unified;
-        let suffix = if unified { ".current" } else { ".usage_in_bytes" };
+        let suffix = if unified {
+            ".current"
+        } else {
+            ".usage_in_bytes"
+        };
         let size = |name: &str| {
             let size = name.strip_prefix("hugetlb.")?.strip_suffix(suffix)?;
             (!size.ends_with(".rsvd")).then(|| size.to_owned())
         };
-        let entries = std::fs::read_dir(&directory.path).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(&directory.path)
+            .into_iter()
+            .flatten()
+            .flatten();
         let sizes = entries.filter_map(|entry| size(entry.file_name().to_str()?));
-        sizes.map(|size| (size.clone(), self.huge_pages(&size, unified))).collect()
+        sizes
+            .map(|size| (size.clone(), self.huge_pages(&size, unified)))
+            .collect()
     }
 
     fn huge_pages(&self, size: &str, unified: bool) -> HugePages {
@@ -375,7 +400,11 @@ impl Reader<'_> {
         if unified {
             let events = self.text("hugetlb", &format!("hugetlb.{size}.events"));
             let failcnt = field(&events, "max").unwrap_or(0);
-            return HugePages { usage: number("current"), max: 0, failcnt };
+            return HugePages {
+                usage: number("current"),
+                max: 0,
+                failcnt,
+            };
         }
         HugePages {
             usage: number("usage_in_bytes"),
@@ -407,7 +436,10 @@ fn list(text: &str) -> Vec<u16> {
 fn io_stat(text: &str) -> (Vec<BlockIoEntry>, Vec<BlockIoEntry>) {
     let (mut bytes, mut requests) = (Vec::new(), Vec::new());
     for (major, minor, rest) in text.lines().filter_map(device) {
-        for (key, value) in rest.split_whitespace().filter_map(|word| word.split_once('=')) {
+        for (key, value) in rest
+            .split_whitespace()
+            .filter_map(|word| word.split_once('='))
+        {
             let (list, op) = match key {
                 "rbytes" => (&mut bytes, "Read"),
                 "wbytes" => (&mut bytes, "Write"),
@@ -418,7 +450,12 @@ fn io_stat(text: &str) -> (Vec<BlockIoEntry>, Vec<BlockIoEntry>) {
                 _ => continue,
             };
             let value = value.parse().unwrap_or(0);
-            list.push(BlockIoEntry { major, minor, op: op.to_owned(), value });
+            list.push(BlockIoEntry {
+                major,
+                minor,
+                op: op.to_owned(),
+                value,
+            });
         }
     }
     (bytes, requests)
@@ -428,7 +465,12 @@ fn io_stat(text: &str) -> (Vec<BlockIoEntry>, Vec<BlockIoEntry>) {
 fn legacy_io(text: &str) -> Vec<BlockIoEntry> {
     let entry = |(major, minor, rest): (u64, u64, &str)| {
         let (op, value) = rest.split_once(' ')?;
-        Some(BlockIoEntry { major, minor, op: op.to_owned(), value: value.trim().parse().ok()? })
+        Some(BlockIoEntry {
+            major,
+            minor,
+            op: op.to_owned(),
+            value: value.trim().parse().ok()?,
+        })
     };
     text.lines().filter_map(device).filter_map(entry).collect()
 }
@@ -441,19 +483,32 @@ fn device(line: &str) -> Option<(u64, u64, &str)> {
 
 fn pressure(text: &str) -> Option<Pressure> {
     let line = |kind: &str| {
-        let rest = text.lines().find_map(|line| line.strip_prefix(kind)).unwrap_or_default();
+        let rest = text
+            .lines()
+            .find_map(|line| line.strip_prefix(kind))
+            .unwrap_or_default();
         let value = |name: &str| {
-            rest.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+            rest.split_whitespace()
+                .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
         };
-        let percent = |name| value(name).and_then(|text| text.parse().ok()).unwrap_or(0.0);
+        let percent = |name| {
+            value(name)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0.0)
+        };
         PressureLine {
             avg10: percent("avg10"),
             avg60: percent("avg60"),
             avg300: percent("avg300"),
-            total: value("total").and_then(|text| text.parse().ok()).unwrap_or(0),
+            total: value("total")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0),
         }
     };
-    text.starts_with("some").then(|| Pressure { some: line("some"), full: line("full") })
+    text.starts_with("some").then(|| Pressure {
+        some: line("some"),
+        full: line("full"),
+    })
 }
 
 #[cfg(test)]
@@ -469,22 +524,49 @@ mod tests {
         }
         let controllers = controllers.iter().map(|c| (*c).to_owned()).collect();
         let (mount, path) = (path.to_owned(), path.to_owned());
-        Group { directories: vec![Directory { version, controllers, mount, path }] }
+        Group {
+            directories: vec![Directory {
+                version,
+                controllers,
+                mount,
+                path,
+            }],
+        }
     }
 
     #[test]
     fn a_v2_group_is_read() {
         let dir = tempfile::tempdir().unwrap();
-        let group = group(Version::Unified, &["cpu", "io", "memory", "pids", "cpuset"], dir.path(), &[
-            ("cpu.stat", "usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_periods 9\nnr_throttled 1\nthrottled_usec 4\n"),
-            ("cpu.pressure", "some avg10=1.50 avg60=0.00 avg300=0.00 total=77\n"),
-            ("memory.current", "4096\n"), ("memory.max", "8192\n"), ("memory.peak", "5000\n"),
-            ("memory.swap.current", "1\n"), ("memory.swap.max", "max\n"),
-            ("memory.events", "low 0\nmax 3\noom 0\n"), ("memory.stat", "anon 1\nfile 2\n"),
-            ("pids.current", "4\n"), ("pids.max", "max\n"),
-            ("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n"),
-            ("cpuset.cpus.effective", "0-1,4\n"), ("cpuset.mems.effective", "0\n"),
-        ]);
+        let group = group(
+            Version::Unified,
+            &["cpu", "io", "memory", "pids", "cpuset"],
+            dir.path(),
+            &[
+                (
+                    "cpu.stat",
+                    "usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_periods 9\nnr_throttled 1\nthrottled_usec 4\n",
+                ),
+                (
+                    "cpu.pressure",
+                    "some avg10=1.50 avg60=0.00 avg300=0.00 total=77\n",
+                ),
+                ("memory.current", "4096\n"),
+                ("memory.max", "8192\n"),
+                ("memory.peak", "5000\n"),
+                ("memory.swap.current", "1\n"),
+                ("memory.swap.max", "max\n"),
+                ("memory.events", "low 0\nmax 3\noom 0\n"),
+                ("memory.stat", "anon 1\nfile 2\n"),
+                ("pids.current", "4\n"),
+                ("pids.max", "max\n"),
+                (
+                    "io.stat",
+                    "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n",
+                ),
+                ("cpuset.cpus.effective", "0-1,4\n"),
+                ("cpuset.mems.effective", "0\n"),
+            ],
+        );
         insta::assert_snapshot!(serde_json::to_string_pretty(&read(&group)).unwrap(), @"");
     }
 
@@ -492,15 +574,32 @@ mod tests {
     fn a_v1_group_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let controllers = ["cpu", "cpuacct", "blkio", "memory", "pids"];
-        let group = group(Version::Legacy, &controllers, dir.path(), &[
-            ("cpuacct.usage", "50\n"), ("cpuacct.usage_percpu", "30 20\n"),
-            ("cpuacct.usage_sys", "10\n"), ("cpuacct.usage_user", "40\n"),
-            ("cpu.stat", "nr_periods 1\nnr_throttled 2\nthrottled_time 3\n"),
-            ("memory.usage_in_bytes", "4096\n"), ("memory.limit_in_bytes", "8192\n"),
-            ("memory.max_usage_in_bytes", "5000\n"), ("memory.failcnt", "1\n"), ("memory.stat", "cache 7\n"),
-            ("pids.current", "4\n"), ("pids.max", "10\n"),
-            ("blkio.throttle.io_service_bytes_recursive", "8:0 Read 512\n8:0 Write 0\nTotal 512\n"),
-        ]);
+        let group = group(
+            Version::Legacy,
+            &controllers,
+            dir.path(),
+            &[
+                ("cpuacct.usage", "50\n"),
+                ("cpuacct.usage_percpu", "30 20\n"),
+                ("cpuacct.usage_sys", "10\n"),
+                ("cpuacct.usage_user", "40\n"),
+                (
+                    "cpu.stat",
+                    "nr_periods 1\nnr_throttled 2\nthrottled_time 3\n",
+                ),
+                ("memory.usage_in_bytes", "4096\n"),
+                ("memory.limit_in_bytes", "8192\n"),
+                ("memory.max_usage_in_bytes", "5000\n"),
+                ("memory.failcnt", "1\n"),
+                ("memory.stat", "cache 7\n"),
+                ("pids.current", "4\n"),
+                ("pids.max", "10\n"),
+                (
+                    "blkio.throttle.io_service_bytes_recursive",
+                    "8:0 Read 512\n8:0 Write 0\nTotal 512\n",
+                ),
+            ],
+        );
         let stats = read(&group);
         assert_eq!(stats.cpu.usage.percpu, [30, 20]);
         assert_eq!((stats.memory.usage.limit, stats.memory.cache), (8192, 7));

@@ -6,7 +6,6 @@
 //!
 //! `main` comes here before it builds any other command line.
 
-mod checkpoint;
 mod create;
 mod delete;
 mod events;
@@ -19,7 +18,6 @@ mod log;
 mod options;
 mod pause;
 mod ps;
-mod restore;
 mod spec;
 mod start;
 mod state;
@@ -52,7 +50,6 @@ struct Verb {
 }
 
 const VERBS: &[Verb] = &[
-    checkpoint::VERB,
     create::CREATE,
     delete::VERB,
     events::VERB,
@@ -62,7 +59,6 @@ const VERBS: &[Verb] = &[
     list::VERB,
     pause::PAUSE,
     ps::VERB,
-    restore::VERB,
     pause::RESUME,
     create::RUN,
     spec::VERB,
