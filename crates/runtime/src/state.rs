@@ -5,9 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::Error;
 
 /// Where a container is in its life. runtime.md, Lifecycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,4 +65,38 @@ pub struct State {
     pub cgroup: kernel::cgroup::Group,
     /// From `config.json`.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// The state's file in a container's directory.
+const FILE: &str = "state.json";
+
+impl State {
+    /// Write the state into a container's directory, whole or not at all.
+    pub fn write(&self, dir: &Path) -> Result<(), Error> {
+        let path = dir.join(FILE);
+        let failed = |source| Error::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        };
+        let draft = dir.join(".state.json");
+        let text = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
+        let mut options = fs::OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&draft).map_err(failed)?;
+        file.write_all(&text).map_err(failed)?;
+        fs::rename(&draft, &path).map_err(failed)
+    }
+
+    /// Read the state in a container's directory.
+    pub fn read(dir: &Path) -> Result<State, Error> {
+        let path = dir.join(FILE);
+        let text = fs::read(&path);
+        let text = text.map_err(|source| Error::File {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?;
+        serde_json::from_slice(&text).map_err(|source| Error::Json { path, source })
+    }
 }

@@ -5,7 +5,7 @@
 //! code.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,7 +36,10 @@ const CREATE_FLAGS: &[Flag] = flags![];
 const RUN_FLAGS: &[Flag] = flags![
     switch("detach", "Do not stay beside the container").or("d"),
     switch("keep", "Do not delete the container when it ends"),
-    switch("no-subreaper", "Do not adopt orphans; this runtime never does")
+    switch(
+        "no-subreaper",
+        "Do not adopt orphans; this runtime never does"
+    )
 ];
 
 pub(super) const CREATE: Verb = Verb {
@@ -61,7 +64,8 @@ pub(super) const RUN: Verb = Verb {
 
 fn create(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
     let wish = Wish::read(call, given, true)?;
-    let (container, child) = Container::create(&call.states, &wish.bundle, &wish.attach, wish.stdio()?)?;
+    let (container, child) =
+        Container::create(&call.states, &wish.bundle, &wish.attach, wish.stdio()?)?;
     wish.tell(container, &child)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -70,7 +74,8 @@ fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
     let detach = given.switch("detach")?;
     let wish = Wish::read(call, given, detach)?;
     let signals = foreground::prepare()?;
-    let (container, child) = Container::run(&call.states, &wish.bundle, &wish.attach, wish.stdio()?)?;
+    let (container, child) =
+        Container::run(&call.states, &wish.bundle, &wish.attach, wish.stdio()?)?;
     let container = wish.tell(container, &child)?;
     if detach {
         return Ok(ExitCode::SUCCESS);
@@ -128,7 +133,11 @@ impl Wish {
 
     /// Says where the process is; a container that nobody could find again is removed.
     fn tell(&self, container: Container, child: &Child) -> anyhow::Result<Container> {
-        let told = tell(child, self.pid_file.as_deref(), self.pidfd_socket.as_deref());
+        let told = tell(
+            child,
+            self.pid_file.as_deref(),
+            self.pidfd_socket.as_deref(),
+        );
         if let Err(error) = told {
             container.delete(true)?;
             return Err(error);
@@ -157,14 +166,20 @@ pub(super) fn stdio(terminal: bool, console_socket: Option<&Path>) -> anyhow::Re
 
 fn connect(socket: &Path) -> anyhow::Result<OwnedFd> {
     let stream = UnixStream::connect(socket);
-    Ok(stream.with_context(|| format!("connect to {}", socket.display()))?.into())
+    Ok(stream
+        .with_context(|| format!("connect to {}", socket.display()))?
+        .into())
 }
 
 /// Writes the process id, whole or not at all, and sends the pidfd.
-pub(super) fn tell(child: &Child, file: Option<&Path>, socket: Option<&Path>) -> anyhow::Result<()> {
+pub(super) fn tell(
+    child: &Child,
+    file: Option<&Path>,
+    socket: Option<&Path>,
+) -> anyhow::Result<()> {
     if let Some(socket) = socket {
         let stream = connect(socket)?;
-        kernel::tty::send(&stream, &child.pidfd)
+        kernel::tty::send(stream.as_fd(), child.pidfd.as_fd(), b"pidfd")
             .with_context(|| format!("send the pidfd to {}", socket.display()))?;
     }
     if let Some(file) = file {

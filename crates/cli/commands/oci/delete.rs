@@ -9,7 +9,11 @@ pub(super) const VERB: Verb = Verb {
     name: "delete",
     usage: "ID",
     about: "Remove a stopped container",
-    flags: &[switch("force", "Kill it first; one that does not exist is no error").or("f")],
+    flags: &[switch(
+        "force",
+        "Kill it first; one that does not exist is no error",
+    )
+    .or("f")],
     end: End::Never,
     run,
     failure: 1,

@@ -20,7 +20,11 @@ pub(super) const VERB: Verb = Verb {
     usage: "ID",
     about: "Print what a container uses, and when its memory runs out",
     flags: &[
-        value("interval", "DURATION", "Time between two readings (default 5s)"),
+        value(
+            "interval",
+            "DURATION",
+            "Time between two readings (default 5s)",
+        ),
         switch("stats", "Print one reading"),
     ],
     end: End::Never,
@@ -33,7 +37,9 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
     let (id, _) = given.id(0)?;
-    let interval = given.text("interval")?.map_or(Ok(Duration::from_secs(5)), |text| duration(&text))?;
+    let interval = given
+        .text("interval")?
+        .map_or(Ok(Duration::from_secs(5)), |text| duration(&text))?;
     if interval.is_zero() {
         bail!("duration interval must be greater than 0");
     }
@@ -85,7 +91,10 @@ fn out_of_memory(container: &Container) -> u64 {
         Some(Version::Unified) => "memory.events",
         _ => "memory.oom_control",
     };
-    group.read("memory", file).and_then(|text| field(&text, "oom_kill")).unwrap_or(0)
+    group
+        .read("memory", file)
+        .and_then(|text| field(&text, "oom_kill"))
+        .unwrap_or(0)
 }
 
 /// A duration as Go writes it: `5s`, `1m30s`, `500ms`.
@@ -94,9 +103,13 @@ fn duration(text: &str) -> anyhow::Result<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').with_context(refused)?;
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .with_context(refused)?;
         let (number, unit) = rest.split_at(digits);
-        let end = unit.find(|c: char| c.is_ascii_digit()).unwrap_or(unit.len());
+        let end = unit
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(unit.len());
         let seconds = match &unit[..end] {
             "ns" => 1e-9,
             "us" | "µs" => 1e-6,
@@ -107,7 +120,9 @@ fn duration(text: &str) -> anyhow::Result<Duration> {
             _ => bail!("{}", refused()),
         };
         let number: f64 = number.parse().ok().with_context(refused)?;
-        total += Duration::try_from_secs_f64(number * seconds).ok().with_context(refused)?;
+        total += Duration::try_from_secs_f64(number * seconds)
+            .ok()
+            .with_context(refused)?;
         rest = &unit[end..];
     }
     Ok(total)

@@ -31,12 +31,27 @@ pub(super) const VERB: Verb = Verb {
         switch("no-new-privs", "It can gain no privileges"),
         value("apparmor", "PROFILE", "AppArmor profile"),
         value("process-label", "LABEL", "SELinux label"),
-        value("console-socket", "SOCKET", "Socket that gets the terminal's other end"),
-        value("pidfd-socket", "SOCKET", "Socket that gets a pidfd of the process"),
+        value(
+            "console-socket",
+            "SOCKET",
+            "Socket that gets the terminal's other end",
+        ),
+        value(
+            "pidfd-socket",
+            "SOCKET",
+            "Socket that gets a pidfd of the process",
+        ),
         value("pid-file", "FILE", "File that the process id is written to"),
-        value("preserve-fds", "N", "How many descriptors after stderr stay open"),
+        value(
+            "preserve-fds",
+            "N",
+            "How many descriptors after stderr stay open",
+        ),
         value("cgroup", "PATH", "Cgroup below the container's own"),
-        switch("ignore-paused", "Start it in a paused container too, where it waits"),
+        switch(
+            "ignore-paused",
+            "Start it in a paused container too, where it waits",
+        ),
         switch("detach", "Do not stay beside the process").or("d"),
     ],
     end: End::SecondWord,
@@ -62,7 +77,11 @@ fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
     };
     let signals = foreground::prepare()?;
     let child = container.exec(&request, stdio(terminal, console_socket.as_deref())?)?;
-    let told = tell(&child, given.path("pid-file").as_deref(), given.path("pidfd-socket").as_deref());
+    let told = tell(
+        &child,
+        given.path("pid-file").as_deref(),
+        given.path("pidfd-socket").as_deref(),
+    );
     if let Err(error) = told {
         kernel::process::kill(std::os::fd::AsFd::as_fd(&child.pidfd));
         return Err(error);
@@ -73,7 +92,11 @@ fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(foreground::wait(child, &signals)?))
 }
 
-fn process(container: &Container, given: &Given, command: &[std::ffi::OsString]) -> anyhow::Result<Process> {
+fn process(
+    container: &Container,
+    given: &Given,
+    command: &[std::ffi::OsString],
+) -> anyhow::Result<Process> {
     if let Some(file) = given.path("process") {
         return read(&file);
     }
@@ -81,9 +104,19 @@ fn process(container: &Container, given: &Given, command: &[std::ffi::OsString])
         bail!("the command is missing");
     }
     let bundle = Bundle::load(&container.state.bundle)?;
-    let mut process = bundle.spec.process().clone().context("the container has no process")?;
-    let utf8 = |word: &std::ffi::OsString| word.to_str().map(str::to_owned).context("an argument is not UTF-8");
-    process.set_args(Some(command.iter().map(utf8).collect::<anyhow::Result<_>>()?));
+    let mut process = bundle
+        .spec
+        .process()
+        .clone()
+        .context("the container has no process")?;
+    let utf8 = |word: &std::ffi::OsString| {
+        word.to_str()
+            .map(str::to_owned)
+            .context("an argument is not UTF-8")
+    };
+    process.set_args(Some(
+        command.iter().map(utf8).collect::<anyhow::Result<_>>()?,
+    ));
     process.set_terminal(Some(given.switch("tty")?));
     if let Some(cwd) = given.path("cwd") {
         process.set_cwd(cwd);
@@ -101,7 +134,10 @@ fn process(container: &Container, given: &Given, command: &[std::ffi::OsString])
     env.extend(given.texts("env")?);
     process.set_env(Some(env));
     process.set_user(user(process.user(), given)?);
-    process.set_capabilities(capabilities(process.capabilities().as_ref(), &given.texts("cap")?)?);
+    process.set_capabilities(capabilities(
+        process.capabilities().as_ref(),
+        &given.texts("cap")?,
+    )?);
     Ok(process)
 }
 
@@ -140,19 +176,35 @@ fn id(text: &str) -> anyhow::Result<u32> {
 
 /// Adds capabilities to the sets that matter at once, and to the ambient set only where the
 /// container's own program has inheritable ones, as the kernel asks for.
-fn capabilities(before: Option<&LinuxCapabilities>, more: &[String]) -> anyhow::Result<Option<LinuxCapabilities>> {
+fn capabilities(
+    before: Option<&LinuxCapabilities>,
+    more: &[String],
+) -> anyhow::Result<Option<LinuxCapabilities>> {
     if more.is_empty() {
         return Ok(before.cloned());
     }
-    let names = more.iter().map(|name| capability(name)).collect::<anyhow::Result<Capabilities>>()?;
+    let names = more
+        .iter()
+        .map(|name| capability(name))
+        .collect::<anyhow::Result<Capabilities>>()?;
     let mut sets = before.cloned().unwrap_or_default();
     let joined = |set: &Option<Capabilities>| {
-        Some(set.iter().flatten().chain(&names).copied().collect::<Capabilities>())
+        Some(
+            set.iter()
+                .flatten()
+                .chain(&names)
+                .copied()
+                .collect::<Capabilities>(),
+        )
     };
     sets.set_bounding(joined(sets.bounding()));
     sets.set_effective(joined(sets.effective()));
     sets.set_permitted(joined(sets.permitted()));
-    if sets.inheritable().as_ref().is_some_and(|set| !set.is_empty()) {
+    if sets
+        .inheritable()
+        .as_ref()
+        .is_some_and(|set| !set.is_empty())
+    {
         sets.set_ambient(joined(sets.ambient()));
     }
     Ok(Some(sets))
@@ -161,7 +213,10 @@ fn capabilities(before: Option<&LinuxCapabilities>, more: &[String]) -> anyhow::
 fn capability(name: &str) -> anyhow::Result<Capability> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    short.parse().ok().with_context(|| format!("unknown capability {name:?}"))
+    short
+        .parse()
+        .ok()
+        .with_context(|| format!("unknown capability {name:?}"))
 }
 
 #[cfg(test)]
@@ -171,7 +226,16 @@ mod tests {
     #[test]
     fn ids_are_decimal_numbers_and_nothing_else() {
         assert_eq!(id("1000").unwrap(), 1000);
-        for wrong in ["", "+1", "-1", "0x0", "1 ", "root", "4294967295", "4294967296"] {
+        for wrong in [
+            "",
+            "+1",
+            "-1",
+            "0x0",
+            "1 ",
+            "root",
+            "4294967295",
+            "4294967296",
+        ] {
             assert!(id(wrong).is_err(), "{wrong}");
         }
     }
@@ -180,7 +244,9 @@ mod tests {
     fn capabilities_are_added_to_those_of_the_container() {
         let before: LinuxCapabilities =
             serde_json::from_value(serde_json::json!({"bounding": ["CAP_CHOWN"]})).unwrap();
-        let after = capabilities(Some(&before), &["CAP_NET_RAW".into(), "kill".into()]).unwrap().unwrap();
+        let after = capabilities(Some(&before), &["CAP_NET_RAW".into(), "kill".into()])
+            .unwrap()
+            .unwrap();
         assert_eq!(after.bounding().as_ref().unwrap().len(), 3);
         assert_eq!(after.effective().as_ref().unwrap().len(), 2);
         assert_eq!(after.ambient().as_ref().map(|set| set.len()), None);

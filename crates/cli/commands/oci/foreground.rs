@@ -9,9 +9,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use anyhow::Context;
 use kernel::signals::Signals;
 use runtime::Child;
-use rustix::io::Errno;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::io::Errno;
+use rustix::termios::{
+    OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
 
 /// Catches signals from now on, so that none gets lost while the container is made.
 pub(super) fn prepare() -> anyhow::Result<Signals> {
@@ -24,7 +26,10 @@ pub(super) fn wait(child: Child, signals: &Signals) -> anyhow::Result<u8> {
         Some(fd) => Some(Relay::new(fd)?),
         None => None,
     };
-    let child = Child { terminal: None, ..child };
+    let child = Child {
+        terminal: None,
+        ..child
+    };
     loop {
         if let Some(status) = child.try_wait()? {
             if let Some(relay) = &mut terminal {
@@ -63,7 +68,11 @@ fn sleep(child: &Child, signals: &Signals, relay: Option<&Relay>) -> anyhow::Res
         fds.len() - 1
     };
     let terminal = relay.filter(|relay| relay.open).map(|relay| {
-        let room = if relay.pending.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        let room = if relay.pending.is_empty() {
+            PollFlags::empty()
+        } else {
+            PollFlags::OUT
+        };
         place(&mut fds, PollFd::new(&relay.terminal, PollFlags::IN | room))
     });
     let input = relay
@@ -117,10 +126,17 @@ impl Relay {
             let settings = tcgetattr(&stdin).context("read the terminal's settings")?;
             let mut raw = settings.clone();
             raw.make_raw();
-            tcsetattr(&stdin, OptionalActions::Drain, &raw).context("set the terminal to raw mode")?;
+            tcsetattr(&stdin, OptionalActions::Drain, &raw)
+                .context("set the terminal to raw mode")?;
             before = Some(settings);
         }
-        let relay = Relay { terminal, open: true, listens: true, pending: Vec::new(), before };
+        let relay = Relay {
+            terminal,
+            open: true,
+            listens: true,
+            pending: Vec::new(),
+            before,
+        };
         relay.resize();
         Ok(relay)
     }
@@ -153,12 +169,17 @@ impl Relay {
         let bytes = read(&self.terminal);
         self.open = bytes.is_some();
         // A reader of ours that went away is no reason to stop the program from writing.
-        let _ = io::stdout().write_all(&bytes.unwrap_or_default()).and_then(|()| io::stdout().flush());
+        let _ = io::stdout()
+            .write_all(&bytes.unwrap_or_default())
+            .and_then(|()| io::stdout().flush());
     }
 
     /// What the program wrote before it ended.
     fn drain(&mut self) {
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let now = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         while self.open {
             let mut fds = [PollFd::new(&self.terminal, PollFlags::IN)];
             if !matches!(poll(&mut fds, Some(&now)), Ok(1..)) {

@@ -44,7 +44,10 @@ fn number(text: &str) -> anyhow::Result<i32> {
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let standard = NAMES.iter().position(|known| *known == name).map(|at| at as i32 + 1);
+    let standard = NAMES
+        .iter()
+        .position(|known| *known == name)
+        .map(|at| at as i32 + 1);
     let found = standard.or_else(|| alias(name)).or_else(|| real_time(name));
     found.with_context(|| format!("unknown signal {text:?}"))
 }
@@ -62,7 +65,11 @@ fn alias(name: &str) -> Option<i32> {
 fn real_time(name: &str) -> Option<i32> {
     let offset = |rest: &str, sign: char| match rest {
         "" => Some(0),
-        rest => rest.strip_prefix(sign)?.parse::<i32>().ok().filter(|n| (0..=30).contains(n)),
+        rest => rest
+            .strip_prefix(sign)?
+            .parse::<i32>()
+            .ok()
+            .filter(|n| (0..=30).contains(n)),
     };
     if let Some(rest) = name.strip_prefix("RTMIN") {
         return Some(34 + offset(rest, '+')?);
@@ -77,8 +84,16 @@ mod tests {
     #[test]
     fn signals_have_numbers_and_names() {
         let cases = [
-            ("9", 9), ("KILL", 9), ("SIGKILL", 9), ("sigterm", 15), ("SIGSYS", 31), ("iot", 6),
-            ("RTMIN", 34), ("SIGRTMIN+3", 37), ("RTMAX-1", 63), ("64", 64),
+            ("9", 9),
+            ("KILL", 9),
+            ("SIGKILL", 9),
+            ("sigterm", 15),
+            ("SIGSYS", 31),
+            ("iot", 6),
+            ("RTMIN", 34),
+            ("SIGRTMIN+3", 37),
+            ("RTMAX-1", 63),
+            ("64", 64),
         ];
         for (text, expected) in cases {
             assert_eq!(number(text).unwrap(), expected, "{text}");

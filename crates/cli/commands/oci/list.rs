@@ -28,7 +28,12 @@ pub(super) const VERB: Verb = Verb {
 fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
     let containers = containers(call)?;
     if given.switch("quiet")? {
-        return print(&containers.iter().map(|c| format!("{}\n", c.id)).collect::<String>());
+        return print(
+            &containers
+                .iter()
+                .map(|c| format!("{}\n", c.id))
+                .collect::<String>(),
+        );
     }
     match given.text("format")?.as_deref() {
         None | Some("table" | "") => print(&table(&containers)),
@@ -47,7 +52,9 @@ fn containers(call: &Call) -> anyhow::Result<Vec<Shown>> {
     for entry in entries {
         let name = entry?.file_name();
         // One that is being created or deleted at this moment is not there yet, or no longer.
-        let container = name.to_str().and_then(|id| Container::load(&call.states, id).ok());
+        let container = name
+            .to_str()
+            .and_then(|id| Container::load(&call.states, id).ok());
         containers.extend(container.and_then(|container| Shown::of(&container).ok()));
     }
     containers.sort_by(|a, b| a.id.cmp(&b.id));
@@ -67,10 +74,13 @@ fn table(containers: &[Shown]) -> String {
     let widths: [usize; 6] = std::array::from_fn(width);
     let mut text = String::new();
     for row in &rows {
-        let line = row.iter().zip(widths).fold(String::new(), |mut line, (cell, width)| {
-            let _ = write!(line, "{cell:<width$}");
-            line
-        });
+        let line = row
+            .iter()
+            .zip(widths)
+            .fold(String::new(), |mut line, (cell, width)| {
+                let _ = write!(line, "{cell:<width$}");
+                line
+            });
         text += line.trim_end();
         text.push('\n');
     }

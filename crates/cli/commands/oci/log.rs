@@ -44,7 +44,11 @@ impl Log {
             file.with_context(|| format!("open the log {}", path.display()))
         };
         // containerd and others name a FIFO or a file; the journal and syslog need systemd.
-        Ok(Log { file: path.map(open).transpose()?, format, debug })
+        Ok(Log {
+            file: path.map(open).transpose()?,
+            format,
+            debug,
+        })
     }
 
     /// Reports why the call failed. Without a log file stderr has it in words for people.
@@ -71,8 +75,15 @@ impl Log {
     }
 
     fn line(&self, level: &str, message: &str) {
-        let Some(mut file) = self.file.as_ref() else { return };
-        let line = line(self.format, level, message, &jiff::Timestamp::now().to_string());
+        let Some(mut file) = self.file.as_ref() else {
+            return;
+        };
+        let line = line(
+            self.format,
+            level,
+            message,
+            &jiff::Timestamp::now().to_string(),
+        );
         // The error itself matters more than that its log is full.
         let _ = file.write_all(line.as_bytes());
     }

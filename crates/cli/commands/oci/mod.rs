@@ -68,15 +68,34 @@ const VERBS: &[Verb] = &[
 ];
 
 const GLOBAL: &[Flag] = &[
-    value("root", "DIR", "Directory of the containers' state (default /run/lighter/oci)"),
+    value(
+        "root",
+        "DIR",
+        "Directory of the containers' state (default /run/lighter/oci)",
+    ),
     value("log", "FILE", "File that errors are also written to"),
     value("log-format", "FORMAT", "Format of the log: text or json"),
     value("log-level", "LEVEL", "debug is the same as --debug"),
     switch("debug", "Log what is done"),
-    switch("systemd-cgroup", "Take linux.cgroupsPath as slice:prefix:name"),
-    value("cgroup-manager", "NAME", "cgroupfs or systemd, as crun has it"),
-    value("rootless", "BOOL", "Only false and auto: this runtime needs root"),
-    value("criu", "FILE", "The criu program to use for checkpoint and restore"),
+    switch(
+        "systemd-cgroup",
+        "Take linux.cgroupsPath as slice:prefix:name",
+    ),
+    value(
+        "cgroup-manager",
+        "NAME",
+        "cgroupfs or systemd, as crun has it",
+    ),
+    value(
+        "rootless",
+        "BOOL",
+        "Only false and auto: this runtime needs root",
+    ),
+    value(
+        "criu",
+        "FILE",
+        "The criu program to use for checkpoint and restore",
+    ),
     switch("version", "Print the version").or("v"),
     switch("help", "Print this help").or("h"),
 ];
@@ -154,7 +173,11 @@ fn dispatch(words: &[OsString], states: &Path) -> ExitCode {
 
 /// What is wanted.
 enum Wish {
-    Verb { verb: &'static Verb, call: Call, given: Given },
+    Verb {
+        verb: &'static Verb,
+        call: Call,
+        given: Given,
+    },
     Text(String),
 }
 
@@ -163,12 +186,17 @@ fn prepare(words: &[OsString], states: &Path) -> anyhow::Result<Wish> {
     if global.switch("version")? {
         return Ok(Wish::Text(version()));
     }
-    let Some((name, rest)) = global.words.split_first() else { return Ok(Wish::Text(overview())) };
+    let Some((name, rest)) = global.words.split_first() else {
+        return Ok(Wish::Text(overview()));
+    };
     let Some(verb) = VERBS.iter().find(|verb| name == verb.name) else {
         if name == "help" {
             return Ok(Wish::Text(overview()));
         }
-        bail!("no such command: {}; see lighter oci --help", name.display());
+        bail!(
+            "no such command: {}; see lighter oci --help",
+            name.display()
+        );
     };
     if global.switch("help")? || rest.iter().any(|word| word == "--help" || word == "-h") {
         return Ok(Wish::Text(help(verb)));
@@ -182,7 +210,11 @@ fn prepare(words: &[OsString], states: &Path) -> anyhow::Result<Wish> {
 
 fn call(global: &Given, states: &Path) -> anyhow::Result<Call> {
     let debug = global.switch("debug")? || global.text("log-level")?.as_deref() == Some("debug");
-    let log = Log::open(global.path("log").as_deref(), global.text("log-format")?.as_deref(), debug)?;
+    let log = Log::open(
+        global.path("log").as_deref(),
+        global.text("log-format")?.as_deref(),
+        debug,
+    )?;
     if let Some(rootless) = global.text("rootless")? {
         if !matches!(rootless.as_str(), "auto" | "false") {
             bail!("--rootless={rootless}: this runtime needs root");
@@ -204,13 +236,14 @@ fn call(global: &Given, states: &Path) -> anyhow::Result<Call> {
 
 /// An error and its causes on one line, as engines read it.
 fn sentence(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |sentence, cause| {
-        match sentence.as_str() {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .fold(String::new(), |sentence, cause| match sentence.as_str() {
             "" => cause,
             said if said.ends_with(&cause) => sentence,
             _ => format!("{sentence}: {cause}"),
-        }
-    })
+        })
 }
 
 /// runc's four lines; engines show the first and look for `spec:`.
@@ -233,13 +266,24 @@ fn overview() -> String {
 
 fn help(verb: &Verb) -> String {
     let usage = format!("Usage:  lighter oci {} [OPTIONS] {}", verb.name, verb.usage);
-    let options = if verb.flags.is_empty() { String::new() } else { "\nOptions:\n".to_owned() };
-    format!("{}\n\n{}\n{options}{}", usage.trim_end(), verb.about, list(verb.flags))
+    let options = if verb.flags.is_empty() {
+        String::new()
+    } else {
+        "\nOptions:\n".to_owned()
+    };
+    format!(
+        "{}\n\n{}\n{options}{}",
+        usage.trim_end(),
+        verb.about,
+        list(verb.flags)
+    )
 }
 
 fn list(flags: &[Flag]) -> String {
     let line = |flag: &Flag| {
-        let short = flag.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
+        let short = flag
+            .short
+            .map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
         let name = format!("{short}--{} {}", flag.long, flag.value.unwrap_or_default());
         format!("  {name:<32} {}\n", flag.help)
     };
@@ -262,8 +306,14 @@ mod tests {
 
     #[test]
     fn the_runtime_is_asked_by_verb_or_by_link() {
-        assert_eq!(asked(&words("/usr/bin/lighter oci state x")), Some(&words("state x")[..]));
-        assert_eq!(asked(&words("/usr/bin/lighter-oci state x")), Some(&words("state x")[..]));
+        assert_eq!(
+            asked(&words("/usr/bin/lighter oci state x")),
+            Some(&words("state x")[..])
+        );
+        assert_eq!(
+            asked(&words("/usr/bin/lighter-oci state x")),
+            Some(&words("state x")[..])
+        );
         assert_eq!(asked(&words("lighter ps")), None);
         assert_eq!(asked(&[]), None);
     }
@@ -271,19 +321,33 @@ mod tests {
     #[test]
     fn the_global_options_are_understood_before_the_verb() {
         let line = "--root=/r --log-format json --systemd-cgroup kill --all box 9";
-        let Wish::Verb { verb, call, given } = prepare(&words(line), Path::new("/d")).unwrap() else {
+        let Wish::Verb { verb, call, given } = prepare(&words(line), Path::new("/d")).unwrap()
+        else {
             panic!("not a verb");
         };
-        assert_eq!((verb.name, call.states, call.systemd_cgroup), ("kill", "/r".into(), true));
+        assert_eq!(
+            (verb.name, call.states, call.systemd_cgroup),
+            ("kill", "/r".into(), true)
+        );
         assert!(given.switch("all").unwrap());
         assert_eq!(given.words, words("box 9"));
     }
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        let error = |line: &str| prepare(&words(line), Path::new("/d")).err().map(|e| e.to_string());
-        assert_eq!(error("frob"), Some("no such command: frob; see lighter oci --help".to_owned()));
-        assert_eq!(error("--frob state x"), Some("flag provided but not defined: -frob".to_owned()));
+        let error = |line: &str| {
+            prepare(&words(line), Path::new("/d"))
+                .err()
+                .map(|e| e.to_string())
+        };
+        assert_eq!(
+            error("frob"),
+            Some("no such command: frob; see lighter oci --help".to_owned())
+        );
+        assert_eq!(
+            error("--frob state x"),
+            Some("flag provided but not defined: -frob".to_owned())
+        );
         assert!(error("--rootless=true state x").is_some());
         assert!(error("--cgroup-manager=none state x").is_some());
     }

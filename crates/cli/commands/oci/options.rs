@@ -25,18 +25,31 @@ pub struct Flag {
 
 /// An option with a value.
 pub const fn value(long: &'static str, value: &'static str, help: &'static str) -> Flag {
-    Flag { long, short: None, value: Some(value), help }
+    Flag {
+        long,
+        short: None,
+        value: Some(value),
+        help,
+    }
 }
 
 /// An option that is there or not.
 pub const fn switch(long: &'static str, help: &'static str) -> Flag {
-    Flag { long, short: None, value: None, help }
+    Flag {
+        long,
+        short: None,
+        value: None,
+        help,
+    }
 }
 
 impl Flag {
     /// Gives the option a short name too.
     pub const fn or(self, short: &'static str) -> Flag {
-        Flag { short: Some(short), ..self }
+        Flag {
+            short: Some(short),
+            ..self
+        }
     }
 
     fn is_named(&self, name: &str) -> bool {
@@ -88,7 +101,9 @@ impl Given {
                         (None, None) => "true".into(),
                         (None, Some(_)) => {
                             let next = rest.next().cloned();
-                            next.with_context(|| format!("flag needs an argument: --{}", flag.long))?
+                            next.with_context(|| {
+                                format!("flag needs an argument: --{}", flag.long)
+                            })?
                         }
                     };
                     given.options.push((flag.long, value));
@@ -114,13 +129,19 @@ impl Given {
     /// The last value given.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&OsStr> {
-        self.options.iter().rev().find(|(long, _)| *long == name).map(|(_, value)| value.as_os_str())
+        self.options
+            .iter()
+            .rev()
+            .find(|(long, _)| *long == name)
+            .map(|(_, value)| value.as_os_str())
     }
 
     /// The last value given, as a path.
     #[must_use]
     pub fn path(&self, name: &str) -> Option<PathBuf> {
-        self.value(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+        self.value(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
     }
 
     /// The last value given, as text.
@@ -165,11 +186,16 @@ impl Given {
     /// # Errors
     /// There is none, or more words than `most` follow it.
     pub fn id(&self, most: usize) -> anyhow::Result<(&str, &[OsString])> {
-        let Some((id, rest)) = self.words.split_first() else { bail!("the container's id is missing") };
+        let Some((id, rest)) = self.words.split_first() else {
+            bail!("the container's id is missing")
+        };
         if let Some(word) = rest.get(most) {
             bail!("too many arguments: {word:?}");
         }
-        Ok((id.to_str().context("the container's id is not UTF-8")?, rest))
+        Ok((
+            id.to_str().context("the container's id is not UTF-8")?,
+            rest,
+        ))
     }
 }
 
@@ -180,7 +206,10 @@ fn find<'a>(flags: &'a [Flag], text: &'a str) -> anyhow::Result<(&'a Flag, Optio
         None => (text, None),
     };
     let flag = flags.iter().find(|flag| flag.is_named(name));
-    Ok((flag.with_context(|| format!("flag provided but not defined: -{name}"))?, value))
+    Ok((
+        flag.with_context(|| format!("flag provided but not defined: -{name}"))?,
+        value,
+    ))
 }
 
 /// The text behind the dashes, if the word is an option: `""` for `--`, `None` for `-`.
@@ -216,7 +245,10 @@ mod tests {
 
     #[test]
     fn what_follows_the_program_belongs_to_it() {
-        let given = parse(&["-e", "A=1", "box", "--env=B=2", "ls", "-d", "--", "x"], End::SecondWord);
+        let given = parse(
+            &["-e", "A=1", "box", "--env=B=2", "ls", "-d", "--", "x"],
+            End::SecondWord,
+        );
         let given = given.unwrap();
         assert_eq!(given.texts("env").unwrap(), ["A=1", "B=2"]);
         assert_eq!(given.id(9).unwrap().1, ["ls", "-d", "--", "x"]);
@@ -231,8 +263,18 @@ mod tests {
 
     #[test]
     fn switches_can_be_switched_off() {
-        assert!(!parse(&["--detach=false"], End::Never).unwrap().switch("detach").unwrap());
-        assert!(parse(&["--detach=maybe"], End::Never).unwrap().switch("detach").is_err());
+        assert!(
+            !parse(&["--detach=false"], End::Never)
+                .unwrap()
+                .switch("detach")
+                .unwrap()
+        );
+        assert!(
+            parse(&["--detach=maybe"], End::Never)
+                .unwrap()
+                .switch("detach")
+                .is_err()
+        );
     }
 
     #[test]

@@ -33,9 +33,15 @@ fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
 fn all(options: &[OsString]) -> anyhow::Result<String> {
     let usual = [OsString::from("-ef")];
     let options = if options.is_empty() { &usual } else { options };
-    let output = Command::new("ps").args(options).output().context("run ps")?;
+    let output = Command::new("ps")
+        .args(options)
+        .output()
+        .context("run ps")?;
     if !output.status.success() {
-        bail!("ps failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "ps failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -47,7 +53,10 @@ fn chosen(table: &str, pids: &[i32]) -> anyhow::Result<String> {
     let column = heading.split_whitespace().position(|word| word == "PID");
     let column = column.context("ps printed no column PID; ask it for one")?;
     let is_chosen = |line: &&str| {
-        let pid = line.split_whitespace().nth(column).and_then(|word| word.parse().ok());
+        let pid = line
+            .split_whitespace()
+            .nth(column)
+            .and_then(|word| word.parse().ok());
         pid.is_some_and(|pid| pids.contains(&pid))
     };
     let lines = std::iter::once(heading).chain(lines.filter(is_chosen));
@@ -61,7 +70,10 @@ mod tests {
     #[test]
     fn lines_are_chosen_by_the_pid_column() {
         let table = "UID   PID  PPID CMD\nroot  12   1    a 13\nroot  13   12   b\n";
-        assert_eq!(chosen(table, &[13]).unwrap(), "UID   PID  PPID CMD\nroot  13   12   b\n");
+        assert_eq!(
+            chosen(table, &[13]).unwrap(),
+            "UID   PID  PPID CMD\nroot  13   12   b\n"
+        );
         assert!(chosen("UID CMD\n", &[1]).is_err());
     }
 }

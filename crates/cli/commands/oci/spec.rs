@@ -19,8 +19,16 @@ pub(super) const VERB: Verb = Verb {
     usage: "",
     about: "Write a config.json to start from",
     flags: &[
-        value("bundle", "DIR", "Directory of the bundle (default: the working directory)").or("b"),
-        switch("rootless", "For a user who is not root: not possible with this runtime"),
+        value(
+            "bundle",
+            "DIR",
+            "Directory of the bundle (default: the working directory)",
+        )
+        .or("b"),
+        switch(
+            "rootless",
+            "For a user who is not root: not possible with this runtime",
+        ),
     ],
     end: End::Never,
     run,
@@ -31,7 +39,10 @@ fn run(_: &Call, given: &Given) -> anyhow::Result<ExitCode> {
     if given.switch("rootless")? {
         bail!("--rootless: this runtime needs root");
     }
-    let file = given.path("bundle").unwrap_or_else(|| ".".into()).join("config.json");
+    let file = given
+        .path("bundle")
+        .unwrap_or_else(|| ".".into())
+        .join("config.json");
     let text = format!("{}\n", serde_json::to_string_pretty(&specification())?);
     let opened = OpenOptions::new().write(true).create_new(true).open(&file);
     let mut opened = match opened {
@@ -40,12 +51,16 @@ fn run(_: &Call, given: &Given) -> anyhow::Result<ExitCode> {
         }
         opened => opened.with_context(|| format!("create {}", file.display()))?,
     };
-    opened.write_all(text.as_bytes()).with_context(|| format!("write {}", file.display()))?;
+    opened
+        .write_all(text.as_bytes())
+        .with_context(|| format!("write {}", file.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn specification() -> Value {
     let capabilities = json!(["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
+    let namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup"];
+    let namespaces = namespaces.map(|kind| json!({"type": kind}));
     json!({
         "ociVersion": OCI_VERSION,
         "process": {
@@ -65,8 +80,7 @@ fn specification() -> Value {
         "mounts": mounts(),
         "linux": {
             "resources": {"devices": [{"allow": false, "access": "rwm"}]},
-            "namespaces": ["pid", "network", "ipc", "uts", "mount", "cgroup"]
-                .map(|kind| json!({"type": kind})),
+            "namespaces": namespaces,
             "maskedPaths": [
                 "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
                 "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",

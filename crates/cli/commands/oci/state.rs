@@ -49,13 +49,21 @@ impl Shown {
             oci_version: state.oci_version.clone(),
             id: state.id.clone(),
             // A process that ended has no id any more.
-            pid: if status == runtime::Status::Stopped { 0 } else { state.pid },
+            pid: if status == runtime::Status::Stopped {
+                0
+            } else {
+                state.pid
+            },
             status: status.to_string(),
             bundle: state.bundle.display().to_string(),
             rootfs: state.rootfs.display().to_string(),
             created: state.created.clone(),
             annotations: state.annotations.clone(),
-            owner: if owner == 0 { "root".to_owned() } else { format!("#{owner}") },
+            owner: if owner == 0 {
+                "root".to_owned()
+            } else {
+                format!("#{owner}")
+            },
         })
     }
 }

@@ -22,18 +22,42 @@ pub(super) const VERB: Verb = Verb {
     flags: &[
         value("resources", "FILE", "The limits as JSON; - is stdin").or("r"),
         value("blkio-weight", "N", "Share of disk time, 10 to 1000"),
-        value("cpu-period", "MICROSECONDS", "Period of the processor quota"),
+        value(
+            "cpu-period",
+            "MICROSECONDS",
+            "Period of the processor quota",
+        ),
         value("cpu-quota", "MICROSECONDS", "Processor time in each period"),
-        value("cpu-burst", "MICROSECONDS", "Unused quota that may be saved up"),
+        value(
+            "cpu-burst",
+            "MICROSECONDS",
+            "Unused quota that may be saved up",
+        ),
         value("cpu-share", "N", "Share of processor time, 2 to 262144"),
-        value("cpu-rt-period", "MICROSECONDS", "Period of the real-time limit"),
-        value("cpu-rt-runtime", "MICROSECONDS", "Real-time processor time in each period"),
-        value("cpu-idle", "N", "1 runs it only when nothing else wants to run"),
+        value(
+            "cpu-rt-period",
+            "MICROSECONDS",
+            "Period of the real-time limit",
+        ),
+        value(
+            "cpu-rt-runtime",
+            "MICROSECONDS",
+            "Real-time processor time in each period",
+        ),
+        value(
+            "cpu-idle",
+            "N",
+            "1 runs it only when nothing else wants to run",
+        ),
         value("cpuset-cpus", "LIST", "Processors"),
         value("cpuset-mems", "LIST", "Memory nodes"),
         value("memory", "BYTES", "Limit of memory"),
         value("memory-reservation", "BYTES", "Memory that is kept for it"),
-        value("memory-swap", "BYTES", "Limit of memory and swap together, -1 is none"),
+        value(
+            "memory-swap",
+            "BYTES",
+            "Limit of memory and swap together, -1 is none",
+        ),
         value("kernel-memory", "BYTES", "Limit of kernel memory (v1)"),
         value("kernel-memory-tcp", "BYTES", "Limit of TCP buffers (v1)"),
         value("pids-limit", "N", "Limit of processes, -1 is none"),
@@ -73,7 +97,7 @@ fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
     let group = runtime::update(&container.state.cgroup, &resources, &host)?;
     if group != container.state.cgroup {
         container.state.cgroup = group;
-        container.save()?;
+        container.state.write(&container.dir)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -85,7 +109,9 @@ fn resources(given: &Given) -> anyhow::Result<LinuxResources> {
         }
     }
     let json = match given.path("resources") {
-        Some(file) => serde_json::from_str(&read(&file)?).context("--resources is not valid JSON")?,
+        Some(file) => {
+            serde_json::from_str(&read(&file)?).context("--resources is not valid JSON")?
+        }
         None => from_options(given)?,
     };
     serde_json::from_value(json).context("the limits are not linux.resources of config.json")
@@ -94,7 +120,9 @@ fn resources(given: &Given) -> anyhow::Result<LinuxResources> {
 fn read(file: &std::path::Path) -> anyhow::Result<String> {
     if file.as_os_str() == "-" {
         let mut text = String::new();
-        io::stdin().read_to_string(&mut text).context("read the limits from stdin")?;
+        io::stdin()
+            .read_to_string(&mut text)
+            .context("read the limits from stdin")?;
         return Ok(text);
     }
     fs::read_to_string(file).with_context(|| format!("read {}", file.display()))
@@ -107,12 +135,14 @@ fn from_options(given: &Given) -> anyhow::Result<Value> {
     };
     for (option, part, field) in NUMBERS {
         if let Some(text) = given.text(option)?.filter(|text| !text.is_empty()) {
-            let number = number(&text).with_context(|| format!("invalid value for {option}: {text:?}"))?;
+            let number =
+                number(&text).with_context(|| format!("invalid value for {option}: {text:?}"))?;
             set(part, field, number.into());
         }
     }
     if let Some(text) = given.text("kernel-memory-tcp")? {
-        let number = number(&text).with_context(|| format!("invalid value for kernel-memory-tcp: {text:?}"))?;
+        let number = number(&text)
+            .with_context(|| format!("invalid value for kernel-memory-tcp: {text:?}"))?;
         set("memory", "kernelTCP", number.into());
     }
     for (option, field) in [("cpuset-cpus", "cpus"), ("cpuset-mems", "mems")] {
@@ -144,7 +174,15 @@ mod tests {
 
     #[test]
     fn options_become_resources() {
-        let words = ["--memory=32M", "--memory-swap", "-1", "--cpu-share", "512", "--cpuset-cpus=0", "box"];
+        let words = [
+            "--memory=32M",
+            "--memory-swap",
+            "-1",
+            "--cpu-share",
+            "512",
+            "--cpuset-cpus=0",
+            "box",
+        ];
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
         let given = Given::parse(VERB.flags, &words, End::Never).unwrap();
         let json = json!({
@@ -156,7 +194,10 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        assert_eq!(["5", "-1", "2k", "3MiB", "1gb"].map(number), [Some(5), Some(-1), Some(2048), Some(3 << 20), Some(1 << 30)]);
+        assert_eq!(
+            ["5", "-1", "2k", "3MiB", "1gb"].map(number),
+            [Some(5), Some(-1), Some(2048), Some(3 << 20), Some(1 << 30)]
+        );
         assert_eq!(["", "k", "5x", "99999999999t"].map(number), [None; 4]);
     }
 }
