@@ -19,6 +19,6 @@ pub struct Args {
 pub fn run(args: Args, global: &Global) -> anyhow::Result<ExitCode> {
     // A created container may be started with its input attached (`start -i`).
     let made = args.creation.create(false, global).exit_code(CANNOT_RUN)?;
-    output::line(made.id)?;
+    output::line(made.created.id)?;
     Ok(ExitCode::SUCCESS)
 }

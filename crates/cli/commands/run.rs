@@ -42,7 +42,7 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
         .creation
         .create(args.detach, global)
         .exit_code(CANNOT_RUN)?;
-    let started = start(&made, args.detach, &attach);
+    let started = start(made, args.detach, &attach);
     match started {
         Ok(code) => Ok(code),
         Err(error) => {
@@ -55,13 +55,15 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     }
 }
 
-fn start(made: &Made, detach: bool, attach: &Attach) -> engine::Result<ExitCode> {
-    if detach {
-        made.engine.start(&made.id)?;
-        let _ = output::line(&made.id);
-        return Ok(ExitCode::SUCCESS);
+fn start(made: Made, detach: bool, attach: &Attach) -> engine::Result<ExitCode> {
+    let id = made.created.id.clone();
+    match made.engine.run(made.created, (!detach).then_some(attach))? {
+        Some(end) => Ok(ended(end)),
+        None => {
+            let _ = output::line(&id);
+            Ok(ExitCode::SUCCESS)
+        }
     }
-    Ok(ended(made.engine.start_attached(&made.id, attach)?))
 }
 
 /// The exit code of a client whose attachment ended so.

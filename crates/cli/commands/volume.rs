@@ -197,7 +197,10 @@ fn prune(args: Prune, global: &Global) -> Result<ExitCode> {
     {
         return Ok(ExitCode::SUCCESS);
     }
-    let (names, bytes) = global
+    let engine::volume::PrunedVolumes {
+        removed: names,
+        bytes,
+    } = global
         .engine()?
         .volume_prune(args.all, &filters(&args.filter)?)?;
     if !names.is_empty() {

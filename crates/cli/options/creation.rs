@@ -45,8 +45,8 @@ pub struct CreationOptions {
 pub struct Made {
     /// Its home.
     pub engine: Engine,
-    /// Its id.
-    pub id: String,
+    /// Itself; this process answers for it until it is started or dropped.
+    pub created: engine::create::Created,
 }
 
 impl CreationOptions {
@@ -76,23 +76,21 @@ impl CreationOptions {
         let wish = self.container.wish(self.command(), self.rm, detached)?;
         let cidfile = self.cidfile.as_deref().map(CidFile::reserve).transpose()?;
         let engine = global.engine()?;
-        let image = self.image(&Store::open(&global.root)?, global)?;
+        let store = Store::open(&global.root)?;
+        let image = self.image(&store, global)?;
         self.make_room(&engine)?;
         let config = engine::ContainerConfig {
             image: source(&image),
             ..wish.config
         };
-        let created = engine.create(config)?;
+        let created = engine.create(&store, &image, config)?;
         for warning in wish.warnings.iter().chain(&created.warnings) {
             global.warn(warning);
         }
         if let Some(file) = cidfile {
             file.write(&created.id)?;
         }
-        Ok(Made {
-            engine,
-            id: created.id,
-        })
+        Ok(Made { engine, created })
     }
 
     /// `--replace`: whoever has the name now goes.

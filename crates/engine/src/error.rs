@@ -93,6 +93,22 @@ pub enum Error {
         /// 125, 126 or 127.
         code: u8,
     },
+    /// Nobody can tell how it ended.
+    #[error("lost the container {name}: {cause}")]
+    Lost {
+        /// Name.
+        name: String,
+        /// What is known.
+        cause: String,
+    },
+    /// Another command works on it.
+    #[error(
+        "another command works on the container {name} for a minute already: try again when it is done (`fuser -v` on its directory tells who)"
+    )]
+    Busy {
+        /// Short id.
+        name: String,
+    },
     /// It did not end even after SIGKILL.
     #[error("the container {name} does not end: process {pid} hangs in the kernel ({stack})")]
     Unkillable {
@@ -137,6 +153,21 @@ pub enum Error {
         /// How.
         why: String,
     },
+    /// A part of the runtime spec that cannot be built.
+    #[error("the runtime spec cannot be built")]
+    Spec(#[from] oci_spec::OciSpecError),
+    /// The runtime.
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+    /// The host's cgroups.
+    #[error(transparent)]
+    Cgroup(#[from] kernel::cgroup::Error),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] network::Error),
+    /// The image store.
+    #[error(transparent)]
+    Image(#[from] image::Error),
     /// A system call that concerns no path.
     #[error("cannot {action}")]
     System {

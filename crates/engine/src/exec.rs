@@ -1,6 +1,26 @@
 //! `exec`: one more program inside a running container.
+//!
+//! This process clones it itself and holds its streams: nothing is between the two. The program gets pipes or a terminal of
+//! its own, never this process's terminal, into which it could type (TIOCSTI). When this process is killed, a program with a
+//! terminal gets SIGHUP, one with pipes finds them closed.
 
-use crate::{Engine, Result};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use runtime::{Child, ExecRequest, Stdio};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, pidfd_send_signal};
+
+use crate::attach::{DetachKeys, RawTerminal, window_size, write_all};
+use crate::config::ContainerConfig;
+use crate::list::Status;
+use crate::merge::lay_environment;
+use crate::record::Record;
+use crate::rootfs::Rootfs;
+use crate::user::Accounts;
+use crate::{Engine, Error, Result, monitor, spec};
 
 /// What to run.
 #[derive(Debug, Clone, Default)]
@@ -27,14 +47,371 @@ pub struct Exec {
 
 impl Engine {
     /// Runs a program in a running container, with this process's streams, and returns its exit code (0 when detached).
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`], [`Error::Paused`]; [`Error::Exec`] with docker's code when it cannot be run.
     pub fn exec(&self, who: &str, what: &Exec) -> Result<i32> {
-        let _ = (who, what);
-        todo!()
+        let (record, request) = self.exec_request(who, what)?;
+        if what.detach {
+            self.spawn(&record, &request, null_streams()?)?;
+            return Ok(0);
+        }
+        if what.tty {
+            let child = self.spawn(&record, &request, Stdio::Terminal)?;
+            return Relay::terminal(child, what)?.run();
+        }
+        let (ours, theirs) = Ends::pipes(what.stdin)?;
+        let child = self.spawn(&record, &request, theirs)?;
+        Relay::new(child, ours, what.stdin)?.run()
     }
 
     /// Runs a program without input and returns its exit code and what it printed (both streams, first `limit` bytes).
     pub fn exec_captured(&self, who: &str, what: &Exec, limit: usize) -> Result<(i32, Vec<u8>)> {
-        let _ = (who, what, limit);
-        todo!()
+        let (record, request) = self.exec_request(who, what)?;
+        let fail = |e: rustix::io::Errno| Error::system("make a pipe")(e.into());
+        let (output, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(fail)?;
+        let also = theirs.try_clone().map_err(Error::system("make a pipe"))?;
+        let child = self.spawn(&record, &request, Stdio::Fds([null()?, theirs, also]))?;
+        let mut text = Vec::new();
+        let mut block = [0; 4096];
+        loop {
+            match rustix::io::read(&output, &mut block) {
+                Ok(0) => break,
+                Ok(read) => text.extend_from_slice(&block[..read.min(limit - text.len())]),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(fail(e)),
+            }
+        }
+        Ok((i32::from(child.wait()?.code()), text))
+    }
+
+    fn exec_request(&self, who: &str, what: &Exec) -> Result<(Record, ExecRequest)> {
+        let seen = self.observe_as(who)?;
+        if seen.status == Status::Paused {
+            return Err(Error::Paused {
+                name: seen.record.name,
+            });
+        }
+        let pid = seen.pid()?;
+        let config = &seen.record.config;
+        let asked = ContainerConfig {
+            env: lay_environment(&config.env, &what.env),
+            user: what.user.clone().or_else(|| config.user.clone()),
+            workdir: what.workdir.clone().or_else(|| config.workdir.clone()),
+            tty: what.tty,
+            privileged: what.privileged || config.privileged,
+            ..config.clone()
+        };
+        let process = self.process_in(&seen.record, &asked, pid, &what.command)?;
+        Ok((
+            seen.record,
+            ExecRequest {
+                process,
+                preserve_fds: 0,
+                cgroup: None,
+            },
+        ))
+    }
+
+    /// The process of a health check: the container's own user, directory and environment.
+    pub(crate) fn exec_process(
+        &self,
+        record: &Record,
+        command: &[String],
+    ) -> Result<oci_spec::runtime::Process> {
+        let pid = self.container(&record.id)?.state.pid;
+        let config = ContainerConfig {
+            tty: false,
+            ..record.config.clone()
+        };
+        self.process_in(record, &config, pid, command)
+    }
+
+    fn process_in(
+        &self,
+        record: &Record,
+        config: &ContainerConfig,
+        pid: i32,
+        command: &[String],
+    ) -> Result<oci_spec::runtime::Process> {
+        let accounts = Accounts::read(&Rootfs::of_process(pid)?)?;
+        let user = accounts.resolve(
+            config.user.as_deref().unwrap_or_default(),
+            &config.group_add,
+        )?;
+        let around = self.exec_surroundings(record, user)?;
+        spec::exec_process(config, &around, command.to_vec())
+    }
+
+    fn spawn(&self, record: &Record, request: &ExecRequest, stdio: Stdio) -> Result<Child> {
+        let container = self.container(&record.id)?;
+        container.exec(request, stdio).map_err(|error| {
+            let failure = monitor::failure(&Error::Runtime(error));
+            let program = request.process.args().iter().flatten().next().cloned();
+            Error::Exec {
+                program: program.unwrap_or_default(),
+                name: record.name.clone(),
+                cause: failure.cause,
+                code: failure.code,
+            }
+        })
+    }
+}
+
+fn null() -> Result<OwnedFd> {
+    let null = File::options().read(true).write(true).open("/dev/null");
+    Ok(null
+        .map_err(Error::path("open", "/dev/null".as_ref()))?
+        .into())
+}
+
+fn null_streams() -> Result<Stdio> {
+    Ok(Stdio::Fds([null()?, null()?, null()?]))
+}
+
+/// This process's ends of the program's streams.
+struct Ends {
+    input: Option<OwnedFd>,
+    output: Option<OwnedFd>,
+    error: Option<OwnedFd>,
+}
+
+impl Ends {
+    fn pipes(stdin: bool) -> Result<(Self, Stdio)> {
+        let make = || -> io::Result<(Self, [OwnedFd; 3])> {
+            let (output, their_output) = pipe_with(PipeFlags::CLOEXEC)?;
+            let (error, their_error) = pipe_with(PipeFlags::CLOEXEC)?;
+            let (their_input, input) = if stdin {
+                let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+                (read, Some(write))
+            } else {
+                (File::open("/dev/null")?.into(), None)
+            };
+            let ours = Self {
+                input,
+                output: Some(output),
+                error: Some(error),
+            };
+            Ok((ours, [their_input, their_output, their_error]))
+        };
+        let (ours, theirs) = make().map_err(Error::system("make the program's streams"))?;
+        Ok((ours, Stdio::Fds(theirs)))
+    }
+}
+
+/// Moves bytes between this process's streams and the program's until it ends.
+struct Relay {
+    child: Child,
+    ends: Ends,
+    stdin: bool,
+    keys: DetachKeys,
+    signals: OwnedFd,
+    tty: bool,
+    _raw: Option<RawTerminal>,
+}
+
+/// Signals that are meant for the program.
+const PASSED: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
+/// What poll(2) found.
+#[derive(Default)]
+struct Ready {
+    ended: bool,
+    signal: bool,
+    output: bool,
+    error: bool,
+    input: bool,
+}
+
+impl Relay {
+    fn new(child: Child, ends: Ends, stdin: bool) -> Result<Self> {
+        let watched: Vec<i32> = PASSED
+            .iter()
+            .chain([&Signal::WINCH])
+            .map(|signal| signal.as_raw())
+            .collect();
+        let signals =
+            kernel::signal::descriptor(&watched).map_err(Error::system("watch for signals"))?;
+        let keys = DetachKeys::new(Some(Vec::new()));
+        Ok(Self {
+            child,
+            ends,
+            stdin,
+            keys,
+            signals,
+            tty: false,
+            _raw: None,
+        })
+    }
+
+    fn terminal(mut child: Child, what: &Exec) -> Result<Self> {
+        let terminal = child.terminal.take().ok_or_else(|| {
+            Error::NotFound("the program has no terminal: the runtime made none".to_owned())
+        })?;
+        let input = terminal
+            .try_clone()
+            .map_err(Error::system("set up the terminal"))?;
+        let ends = Ends {
+            input: Some(input),
+            output: Some(terminal),
+            error: None,
+        };
+        let mut relay = Self::new(child, ends, what.stdin)?;
+        relay.tty = true;
+        relay.resize();
+        if what.stdin {
+            relay.keys = DetachKeys::new(what.detach_keys.clone());
+            relay._raw = RawTerminal::of(io::stdin().as_fd());
+        }
+        Ok(relay)
+    }
+
+    fn run(mut self) -> Result<i32> {
+        loop {
+            let ready = self.wait()?;
+            if ready.output {
+                self.pass_output(false)?;
+            }
+            if ready.error {
+                self.pass_output(true)?;
+            }
+            if ready.input && self.pass_input() {
+                return Ok(0);
+            }
+            if ready.signal {
+                self.pass_signals();
+            }
+            if ready.ended
+                && let Some(status) = self.child.try_wait()?
+            {
+                // What it left running in the background may hold the pipes: what is there now is taken, no more.
+                while self.readable(false) && self.pass_output(false)? {}
+                while self.readable(true) && self.pass_output(true)? {}
+                return Ok(i32::from(status.code()));
+            }
+        }
+    }
+
+    fn wait(&self) -> Result<Ready> {
+        let stdin = io::stdin();
+        let mut fds = vec![
+            PollFd::new(&self.child.pidfd, PollFlags::IN),
+            PollFd::new(&self.signals, PollFlags::IN),
+        ];
+        let mut marks: Vec<fn(&mut Ready)> = vec![|r| r.ended = true, |r| r.signal = true];
+        if let Some(output) = &self.ends.output {
+            fds.push(PollFd::new(output, PollFlags::IN));
+            marks.push(|r| r.output = true);
+        }
+        if let Some(error) = &self.ends.error {
+            fds.push(PollFd::new(error, PollFlags::IN));
+            marks.push(|r| r.error = true);
+        }
+        if self.stdin && self.ends.input.is_some() {
+            fds.push(PollFd::new(&stdin, PollFlags::IN));
+            marks.push(|r| r.input = true);
+        }
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(Error::system("wait for the program")(e.into())),
+        }
+        let mut ready = Ready::default();
+        for (fd, mark) in fds.iter().zip(marks) {
+            if !fd.revents().is_empty() {
+                mark(&mut ready);
+            }
+        }
+        Ok(ready)
+    }
+
+    fn readable(&self, stderr: bool) -> bool {
+        let end = if stderr {
+            &self.ends.error
+        } else {
+            &self.ends.output
+        };
+        let Some(fd) = end else { return false };
+        let now = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let mut fds = [PollFd::new(fd, PollFlags::IN)];
+        poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
+            && fds[0].revents().contains(PollFlags::IN)
+    }
+
+    /// One block of output; false when the stream has ended.
+    fn pass_output(&mut self, stderr: bool) -> Result<bool> {
+        let end = if stderr {
+            &mut self.ends.error
+        } else {
+            &mut self.ends.output
+        };
+        let Some(fd) = end else { return Ok(false) };
+        let mut block = [0; 32 << 10];
+        match rustix::io::read(&*fd, &mut block) {
+            Ok(read) if read > 0 => {
+                let to: BorrowedFd<'_> = if stderr {
+                    rustix::stdio::stderr()
+                } else {
+                    rustix::stdio::stdout()
+                };
+                write_all(to, &block[..read])
+                    .map_err(Error::system("write the program's output"))?;
+                Ok(true)
+            }
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Ok(true),
+            // The end; a terminal whose last user is gone says EIO.
+            _ => {
+                *end = None;
+                Ok(false)
+            }
+        }
+    }
+
+    /// One block of input; true when it was the detach keys.
+    fn pass_input(&mut self) -> bool {
+        let mut block = [0; 32 << 10];
+        let read = rustix::io::read(io::stdin(), &mut block).unwrap_or(0);
+        if read == 0 {
+            self.stdin = false;
+            // End of file on a terminal is a key; a pipe is closed.
+            if let (true, Some(input)) = (self.tty, &self.ends.input) {
+                let _ = write_all(input.as_fd(), &[4]);
+            } else {
+                self.ends.input = None;
+            }
+            return false;
+        }
+        let (bytes, detach) = self.keys.pass(&block[..read]);
+        let taken = self
+            .ends
+            .input
+            .as_ref()
+            .is_some_and(|input| write_all(input.as_fd(), &bytes).is_ok());
+        if !taken {
+            // It reads no more.
+            self.ends.input = None;
+        }
+        detach
+    }
+
+    fn pass_signals(&self) {
+        while let Some(number) = kernel::signal::next(&self.signals) {
+            match Signal::from_named_raw(number) {
+                Some(Signal::WINCH) => self.resize(),
+                // It may have ended: then its end is the next thing that is seen.
+                Some(signal) => drop(pidfd_send_signal(&self.child.pidfd, signal)),
+                None => {}
+            }
+        }
+    }
+
+    fn resize(&self) {
+        if let (true, Some(terminal), Some((rows, columns))) =
+            (self.tty, &self.ends.output, window_size())
+        {
+            let _ = kernel::tty::resize(terminal.as_fd(), rows, columns);
+        }
     }
 }

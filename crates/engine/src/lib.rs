@@ -6,7 +6,27 @@
 //! Read `config.rs` (the wish), `paths.rs` (what is on disk), `create.rs` and `start.rs` (the way to a process), then
 //! `monitor/mod.rs` (what keeps it).
 
+mod disk;
 mod error;
+mod etc;
+mod find;
+mod health;
+mod merge;
+mod name;
+mod networking;
+mod oom;
+mod prepare;
+mod process;
+mod program;
+mod record;
+mod repair;
+mod restart;
+mod rootfs;
+mod socket;
+mod tree;
+mod user;
+mod validate;
+mod wire;
 
 pub mod attach;
 pub mod config;
@@ -17,9 +37,11 @@ pub mod exec;
 pub mod inspect;
 pub mod list;
 pub mod logs;
+pub mod monitor;
 pub mod paths;
 pub mod prune;
 pub mod remove;
+pub mod spec;
 pub mod start;
 pub mod stats;
 pub mod stop;
@@ -53,10 +75,34 @@ pub struct Repaired {
 impl Engine {
     /// Opens (and on first use makes) the two directories, then repairs what a crash left.
     pub fn open(root: &Path, state: &Path) -> Result<Self> {
-        Ok(Self {
-            paths: Paths::new(root, state),
+        let absolute = |path: &Path| std::path::absolute(path).map_err(Error::path("find", path));
+        let paths = Paths::new(&absolute(root)?, &absolute(state)?);
+        let mut engine = Self {
+            paths,
             repaired: Vec::new(),
-        })
+        };
+        // One look when all is there, which is nearly always.
+        if !engine.paths.active().exists() || !engine.paths.containers().exists() {
+            engine.make_directories()?;
+        }
+        engine.repair()?;
+        Ok(engine)
+    }
+
+    fn make_directories(&self) -> Result<()> {
+        for directory in [self.paths.root(), self.paths.state()] {
+            disk::make_dirs(directory)?;
+        }
+        let below = [
+            self.paths.containers(),
+            self.paths.names(),
+            self.paths.volumes(),
+            self.paths.active(),
+            self.paths.runtime(),
+        ];
+        below
+            .iter()
+            .try_for_each(|directory| disk::make_dir(directory))
     }
 
     /// What `open` had to repair; a front end prints it as notes.

@@ -17,7 +17,8 @@
 //!                    /paused        present: frozen
 //!                    /attach        the monitor's socket
 //!                    /hosts hostname resolv.conf   bind-mounted over /etc
-//!                    /bundle        the OCI bundle
+//!                    /config.json rootfs   the OCI bundle; the root is mounted in the container's view only
+//! state/runtime/ID                 what the OCI runtime keeps of it
 //! state/events                     one JSON line per event
 //! state/booted                     present: the repair after a boot was done
 //! ```
@@ -72,6 +73,10 @@ impl Paths {
 
     pub(crate) fn active(&self) -> PathBuf {
         self.state.join("containers")
+    }
+
+    pub(crate) fn runtime(&self) -> PathBuf {
+        self.state.join("runtime")
     }
 
     pub(crate) fn events(&self) -> PathBuf {
@@ -132,8 +137,8 @@ impl ContainerPaths {
         self.live.join("attach")
     }
 
-    pub(crate) fn bundle(&self) -> PathBuf {
-        self.live.join("bundle")
+    pub(crate) fn rootfs(&self) -> PathBuf {
+        self.live.join("rootfs")
     }
 
     pub(crate) fn hosts(&self) -> PathBuf {

@@ -58,6 +58,8 @@ pub enum Error {
         note: String,
         /// What a person can do, or empty.
         hint: String,
+        /// It was the user's program that could not be found or started.
+        program: bool,
         /// The errno.
         #[source]
         source: io::Error,
@@ -96,6 +98,7 @@ pub(crate) fn word(script: &Script, index: usize, failure: Failure) -> Error {
         side: step.side,
         what: what(&step.op),
         hint: hint(&step.op, failure.errno),
+        program: matches!(step.op, Op::Exec(_) | Op::FindProgram { .. }),
         note: failure.note,
         source,
     }

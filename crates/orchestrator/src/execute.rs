@@ -429,7 +429,7 @@ fn create(wish: &engine::ContainerConfig, host: &Host) -> Result<(), Error> {
     let mut wish = wish.clone();
     wish.labels
         .insert(crate::container::label::IMAGE.into(), found.id.to_string());
-    host.engine.create(wish)?;
+    host.engine.create(&host.store, &found, wish)?;
     Ok(())
 }
 

@@ -1,13 +1,16 @@
 //! `list`: one summary per container, typed, for `ps` and for Compose.
 
+mod filter;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ExposedPort, PortBinding};
-use crate::{Engine, Result};
+use crate::config::{ContainerConfig, ExposedPort, Mount, MountSource, PortBinding};
+use crate::find::Observed;
+use crate::{Engine, Result, networking};
 
 /// docker's container states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,13 +157,118 @@ pub struct Filters {
 impl Engine {
     /// The containers that pass, newest first.
     pub fn list(&self, which: &Filters) -> Result<Vec<Summary>> {
-        let _ = which;
-        todo!()
+        let filter = filter::Filter::new(self, which)?;
+        let mut passing = Vec::new();
+        for id in self.ids()? {
+            // Being made, or removed since the directory was read.
+            let Ok(seen) = self.observe(&id) else {
+                continue;
+            };
+            let summary = summary(&seen);
+            if filter.passes(&summary) {
+                passing.push(summary);
+            }
+        }
+        passing.sort_by(|one, other| other.created.cmp(&one.created).then(one.id.cmp(&other.id)));
+        Ok(passing)
     }
 
     /// One container by name, id or unique id prefix.
     pub fn find(&self, who: &str) -> Result<Summary> {
-        let _ = who;
-        todo!()
+        Ok(summary(&self.observe_as(who)?))
     }
+}
+
+fn summary(seen: &Observed) -> Summary {
+    let Observed {
+        record,
+        state,
+        last,
+        status,
+    } = seen;
+    let config = &record.config;
+    let up = status.is_up();
+    let before = state
+        .as_ref()
+        .and_then(|state| state.before.as_ref())
+        .or(last.as_ref());
+    let health = state
+        .as_ref()
+        .and_then(|state| state.health.as_ref())
+        .filter(|_| up);
+    Summary {
+        id: record.id.clone(),
+        name: record.name.clone(),
+        image: config.image.reference.clone(),
+        image_id: config.image.id.clone(),
+        command: config.arguments(),
+        created: record.created,
+        status: *status,
+        health: health.map(|health| health.status),
+        health_output: health
+            .and_then(|health| health.log.last())
+            .map(|probe| probe.output.clone()),
+        exit_code: before.filter(|_| !up).map(|last| last.exit_code),
+        oom_killed: before.is_some_and(|last| last.oom_killed && !up),
+        error: before.filter(|_| !up).and_then(|last| last.error.clone()),
+        pid: state
+            .as_ref()
+            .and_then(|state| state.init)
+            .map(|init| init.pid)
+            .filter(|_| up),
+        started: state
+            .as_ref()
+            .map(|state| state.started)
+            .or(before.and_then(|last| last.started)),
+        finished: before.and_then(|last| last.finished),
+        restart_count: state
+            .as_ref()
+            .map(|s| s.restart_count)
+            .or(before.map(|l| l.restart_count))
+            .unwrap_or(0),
+        ports: match state {
+            Some(state) if up => state.ports.clone(),
+            _ => Vec::new(),
+        },
+        exposed: config.exposed.clone(),
+        networks: match state {
+            Some(state) if up => state.networks.clone(),
+            _ => planned_networks(config, &record.name),
+        },
+        labels: config.labels.clone(),
+        mounts: config.mounts.iter().filter_map(mount_point).collect(),
+        auto_remove: config.auto_remove,
+    }
+}
+
+fn planned_networks(config: &ContainerConfig, name: &str) -> Vec<JoinedNetwork> {
+    let planned = |attachment: crate::config::NetworkAttachment| JoinedNetwork {
+        name: attachment.network,
+        aliases: std::iter::once(name.to_owned())
+            .chain(attachment.aliases)
+            .collect(),
+        address: None,
+        address6: None,
+    };
+    networking::attachments(config)
+        .into_iter()
+        .map(planned)
+        .collect()
+}
+
+/// A mount as people name it; files whose content was given are the engine's own affair.
+pub(crate) fn mount_point(mount: &Mount) -> Option<MountPoint> {
+    let (kind, name, source) = match &mount.source {
+        MountSource::Bind { path, .. } => ("bind", None, path.display().to_string()),
+        MountSource::Volume { name, .. } => ("volume", name.clone(), String::new()),
+        MountSource::Tmpfs { .. } => ("tmpfs", None, String::new()),
+        MountSource::Content { .. } => return None,
+    };
+    Some(MountPoint {
+        kind: kind.to_owned(),
+        name,
+        source,
+        target: mount.target.clone(),
+        read_only: mount.read_only,
+    })
 }

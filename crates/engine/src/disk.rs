@@ -1,0 +1,145 @@
+//! Small JSON files, replaced atomically, and the locks beside them.
+//!
+//! A reader sees the old file or the new one, never half of one. `Keep::Durable` also survives a power cut (fsync of the file
+//! before the rename, of the directory after it).
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+/// How long a written file must last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Until the next boot; no fsync.
+    Boot,
+    /// Over a power cut.
+    Durable,
+}
+
+/// Makes one directory, mode 0700; one that exists is no error.
+pub(crate) fn make_dir(path: &Path) -> Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(Error::path("make", path)),
+    }
+}
+
+/// Makes a directory and those above it, mode 0700.
+pub(crate) fn make_dirs(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(path)
+        .map_err(Error::path("make", path))
+}
+
+/// Removes a directory with all in it; a missing one is no error.
+pub(crate) fn remove_dir(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(Error::path("remove", path)),
+    }
+}
+
+/// Removes a file; a missing one is no error.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(Error::path("remove", path)),
+    }
+}
+
+/// Writes a file (mode 0600) at once: whoever reads it sees all of it or the one before.
+pub(crate) fn replace(path: &Path, content: &[u8], keep: Keep) -> Result<()> {
+    let fresh = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&fresh)?;
+        file.write_all(content)?;
+        if keep == Keep::Durable {
+            file.sync_all()?;
+        }
+        std::fs::rename(&fresh, path)?;
+        if keep == Keep::Durable
+            && let Some(parent) = path.parent()
+        {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
+    };
+    write().map_err(Error::path("write", path))
+}
+
+/// [`replace`] with a value as JSON.
+pub(crate) fn replace_json(path: &Path, value: &impl Serialize, keep: Keep) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|e| Error::Damaged {
+        path: path.to_owned(),
+        why: e.to_string(),
+    })?;
+    text.push(b'\n');
+    replace(path, &text, keep)
+}
+
+/// Reads a JSON file; none when it is not there.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::path("read", path)(e)),
+    };
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|e| Error::Damaged {
+            path: path.to_owned(),
+            why: e.to_string(),
+        })
+}
+
+/// Waits for the lock of a file or directory, at most `patience`; the kernel frees it when its holder dies.
+pub(crate) fn lock(file: &File, patience: Duration) -> io::Result<bool> {
+    let deadline = Instant::now() + patience;
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::Error(e)) => return Err(e),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Ok(false),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(pause),
+        }
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// Does the path still lead to this open file?
+pub(crate) fn is_same(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(open), Ok(there)) = (file.metadata(), std::fs::metadata(path)) else {
+        return false;
+    };
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
+}
+
+/// Bytes on disk below a directory, as du(1) counts them; what cannot be read counts as nothing.
+pub(crate) fn size(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(meta) = std::fs::symlink_metadata(path) else {
+        return 0;
+    };
+    let own = meta.blocks() * 512;
+    if !meta.is_dir() {
+        return own;
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    own + entries.map(|entry| size(&entry.path())).sum::<u64>()
+}

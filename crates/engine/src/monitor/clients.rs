@@ -1,0 +1,216 @@
+//! Who is attached: the one that started the container, and those that come through its socket.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use crate::socket::Short;
+use crate::wire::{Connection, Failure, Frame, Wants};
+use crate::{Error, Result};
+
+/// A client that takes no more than this much at a time makes the container wait.
+const OUTPUT_LIMIT: usize = 256 << 10;
+/// More clients than anyone needs; one that comes too many is turned away.
+const MOST: usize = 256;
+
+/// One attached client.
+#[derive(Debug)]
+struct Client {
+    connection: Connection,
+    wants: Wants,
+    /// Its first frame has come.
+    greeted: bool,
+    /// It is told nothing more: it goes when what it has been told is sent.
+    leaving: bool,
+}
+
+/// All of them, and the socket for more.
+#[derive(Debug)]
+pub(super) struct Clients {
+    listener: UnixListener,
+    list: Vec<Client>,
+    /// Nobody has been told yet that the container started, or did not.
+    starter: bool,
+}
+
+/// What clients ask of the container.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// Bytes for its input.
+    pub(super) input: Vec<u8>,
+    /// A client that sent input has no more.
+    pub(super) input_end: bool,
+    /// The window of the last client that said.
+    pub(super) size: Option<(u16, u16)>,
+}
+
+impl Clients {
+    /// Listens at `path`, with the starter as the first client.
+    pub(super) fn listen(path: &Path, starter: UnixStream) -> Result<Self> {
+        let listen = || -> std::io::Result<Self> {
+            let short = Short::of(path)?;
+            let listener = match UnixListener::bind(short.path()) {
+                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
+                    // Left by a monitor that was killed; only one can hold the container's lock.
+                    std::fs::remove_file(path)?;
+                    UnixListener::bind(short.path())?
+                }
+                other => other?,
+            };
+            listener.set_nonblocking(true)?;
+            let starter = Client::new(starter)?;
+            Ok(Self {
+                listener,
+                list: vec![starter],
+                starter: true,
+            })
+        };
+        listen().map_err(Error::path("listen at", path))
+    }
+
+    /// For poll(2): a newcomer.
+    pub(super) fn listener(&self) -> &UnixListener {
+        &self.listener
+    }
+
+    /// For poll(2): each client's socket, and whether it has something to be sent.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = (&UnixStream, bool)> {
+        self.list
+            .iter()
+            .map(|client| (client.connection.socket(), client.connection.pending() > 0))
+    }
+
+    /// Must the container wait for a client?
+    pub(super) fn congested(&self) -> bool {
+        self.list
+            .iter()
+            .any(|client| client.connection.pending() > OUTPUT_LIMIT)
+    }
+
+    /// Is anything not sent yet?
+    pub(super) fn pending(&self) -> bool {
+        self.list
+            .iter()
+            .any(|client| client.connection.pending() > 0)
+    }
+
+    /// Does anybody wait to hear how the run ends?
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Takes in newcomers.
+    pub(super) fn accept(&mut self) {
+        while let Ok((socket, _)) = self.listener.accept() {
+            if self.list.len() < MOST
+                && let Ok(client) = Client::new(socket)
+            {
+                self.list.push(client);
+            }
+        }
+    }
+
+    /// Sends what waits and takes in what has come.
+    pub(super) fn exchange(&mut self) -> Asked {
+        let mut asked = Asked::default();
+        for client in &mut self.list {
+            client.connection.flush();
+            client.connection.fill();
+            client.take(&mut asked);
+        }
+        self.sweep();
+        asked
+    }
+
+    /// The program runs: its starter is told, and goes unless it is attached.
+    pub(super) fn ready(&mut self) {
+        self.answer(&Frame::Ready);
+    }
+
+    /// It could not be started: its starter is told why.
+    pub(super) fn failed(&mut self, failure: &Failure) {
+        let json = serde_json::to_vec(failure).unwrap_or_default();
+        self.answer(&Frame::Failed(&json));
+    }
+
+    fn answer(&mut self, frame: &Frame<'_>) {
+        if !std::mem::take(&mut self.starter) {
+            return;
+        }
+        if let Some(starter) = self.list.first_mut() {
+            // What it wants was sent before this process began.
+            starter.connection.fill();
+            starter.take(&mut Asked::default());
+            starter.connection.send(frame);
+            starter.leaving = starter.wants == Wants::default();
+        }
+        self.sweep();
+    }
+
+    /// Output for everybody who wants it.
+    pub(super) fn output(&mut self, bytes: &[u8], stderr: bool) {
+        for client in self.list.iter_mut().filter(|client| !client.leaving) {
+            if stderr && client.wants.stderr {
+                client.connection.send(&Frame::Error(bytes));
+            } else if !stderr && client.wants.stdout {
+                client.connection.send(&Frame::Output(bytes));
+            }
+        }
+        self.sweep();
+    }
+
+    /// The run is over: everybody who wants to know is told, and all go.
+    pub(super) fn ended(&mut self, code: i32) {
+        for client in &mut self.list {
+            if client.wants.ending && !client.leaving {
+                client.connection.send(&Frame::Ended(code));
+            }
+            client.leaving = true;
+        }
+        self.sweep();
+    }
+
+    fn sweep(&mut self) {
+        self.list.retain(|client| {
+            !client.connection.closed && !(client.leaving && client.connection.pending() == 0)
+        });
+    }
+}
+
+impl Client {
+    fn new(socket: UnixStream) -> std::io::Result<Self> {
+        let connection = Connection::new(socket)?;
+        Ok(Self {
+            connection,
+            wants: Wants::default(),
+            greeted: false,
+            leaving: false,
+        })
+    }
+
+    fn take(&mut self, asked: &mut Asked) {
+        let Self {
+            connection,
+            wants,
+            greeted,
+            ..
+        } = self;
+        connection.frames(|frame| match frame {
+            Frame::Hello(hello) if !*greeted => {
+                *wants = hello;
+                *greeted = true;
+            }
+            Frame::Input(bytes) if wants.stdin => asked.input.extend_from_slice(bytes),
+            Frame::InputEnd if wants.stdin => asked.input_end = true,
+            Frame::Resize(rows, columns) => asked.size = Some((rows, columns)),
+            // A client says nothing else; what it says is not to be trusted further.
+            _ => {}
+        });
+    }
+}
+
+impl AsFd for Clients {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}

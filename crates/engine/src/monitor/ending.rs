@@ -1,0 +1,165 @@
+//! What is written down and undone between two runs and after the last one.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::Monitor;
+use super::run::{Outcome, timespec};
+use crate::disk::{self, Keep};
+use crate::record::{FORMAT, Last, Record, State};
+use crate::restart::Restarts;
+use crate::{Error, Result};
+
+impl Monitor {
+    /// A start that failed, as an outcome.
+    pub(super) fn could_not_start(&self, error: &Error) -> Outcome {
+        let failure = super::failure(error);
+        Outcome {
+            exit_code: i32::from(failure.code),
+            failure: Some(failure),
+            ..Outcome::default()
+        }
+    }
+
+    /// Leaves a mark that outlives a reboot: this container was up.
+    pub(super) fn remember_start(&self, record: &Record, started: Timestamp) -> Result<()> {
+        if record.config.auto_remove {
+            return Ok(());
+        }
+        let last = Last {
+            format: FORMAT,
+            started: Some(started),
+            finished: None,
+            exit_code: 0,
+            oom_killed: false,
+            stopped: false,
+            restart_count: self.restarts.count,
+            error: None,
+            health: None,
+        };
+        disk::replace_json(
+            &self.engine.paths.container(&self.id).last(),
+            &last,
+            Keep::Boot,
+        )
+    }
+
+    /// A run ended and another one follows: clients of this one go, the state says `restarting`.
+    pub(super) fn between_runs(&mut self, outcome: &Outcome, next: Restarts) {
+        let state = State {
+            format: FORMAT,
+            monitor: self.me,
+            init: None,
+            started: outcome.started.unwrap_or_else(Timestamp::now),
+            restart_count: next.count,
+            before: Some(self.last(outcome)),
+            networks: Vec::new(),
+            ports: Vec::new(),
+            health: None,
+        };
+        // When it cannot be written, it is still true, and the next run writes the file anew.
+        let _ = disk::replace_json(
+            &self.engine.paths.container(&self.id).state(),
+            &state,
+            Keep::Boot,
+        );
+        self.note_end(outcome);
+        self.clients.ended(outcome.exit_code);
+    }
+
+    /// Waits out the pause before a restart; false when somebody asked the container to stay down. Whoever does pokes the
+    /// socket.
+    pub(super) fn pause(&mut self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            if self.stopping() {
+                return false;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            self.sleep(Some(left));
+        }
+    }
+
+    /// Serves clients while no container runs.
+    fn sleep(&mut self, longest: Option<Duration>) {
+        let mut fds = vec![
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(self.clients.listener(), PollFlags::IN),
+        ];
+        for (socket, pending) in self.clients.sockets() {
+            let flags = if pending {
+                PollFlags::IN | PollFlags::OUT
+            } else {
+                PollFlags::IN
+            };
+            fds.push(PollFd::new(socket, flags));
+        }
+        let timeout = longest.map(timespec);
+        // Woken early is no harm: the caller looks at the clock.
+        let _ = poll(&mut fds, timeout.as_ref());
+        while kernel::signal::next(&self.signals).is_some() {}
+        kernel::keeper::reap_others(&[]);
+        self.clients.accept();
+        self.clients.exchange();
+    }
+
+    /// The container has ended for good: all is written down and undone, then everybody is told.
+    pub(super) fn finish(mut self, outcome: &Outcome, failed_start: bool) {
+        let auto_remove = self
+            .record()
+            .map(|record| record.config.auto_remove)
+            .unwrap_or(false);
+        if !failed_start {
+            self.note_end(outcome);
+        }
+        let paths = self.engine.paths.container(&self.id);
+        if auto_remove {
+            // What is left after a failure is swept up by the next command.
+            let _ = self.engine.erase(&self.id, true);
+        } else {
+            let _ = disk::replace_json(&paths.last(), &self.last(outcome), Keep::Durable);
+        }
+        let _ = disk::remove_dir(&paths.live);
+        match &outcome.failure {
+            Some(failure) if failed_start => self.clients.failed(failure),
+            _ => {}
+        }
+        self.clients.ended(outcome.exit_code);
+        // A client that reads slowly gets the rest; one that is gone frees its place.
+        while self.clients.pending() && !self.clients.is_empty() {
+            self.sleep(None);
+        }
+    }
+
+    fn note_end(&self, outcome: &Outcome) {
+        if let Ok(record) = self.record() {
+            if outcome.oom_killed {
+                let _ = self.engine.note(&record, "oom", &[]);
+            }
+            let code = ("exitCode", outcome.exit_code.to_string());
+            let _ = self.engine.note(&record, "die", &[code]);
+        }
+    }
+
+    fn last(&self, outcome: &Outcome) -> Last {
+        Last {
+            format: FORMAT,
+            started: outcome.started,
+            finished: Some(Timestamp::now()),
+            exit_code: outcome.exit_code,
+            oom_killed: outcome.oom_killed,
+            stopped: self.stopping(),
+            restart_count: self.restarts.count,
+            error: outcome
+                .failure
+                .as_ref()
+                .map(|failure| failure.cause.clone()),
+            health: outcome.health.clone(),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What a process needs that stays beside a container for as long as it lives: to reap orphans, and to be small.
+
+use std::mem::MaybeUninit;
+
+/// Reaps every child that has ended, until the next one is among `kept`: those are waited for by somebody who wants to know
+/// how they ended. waitid(2).
+pub fn reap_others(kept: &[i32]) {
+    const LOOK: i32 = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    while let Some(pid) = ended(libc::P_ALL, 0, LOOK) {
+        if kept.contains(&pid) || ended(libc::P_PID, pid, libc::WEXITED | libc::WNOHANG).is_none() {
+            return;
+        }
+    }
+}
+
+/// A child that has ended, if there is one.
+fn ended(kind: libc::idtype_t, pid: i32, options: i32) -> Option<i32> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: `info` has room for the whole record.
+    let result = unsafe { libc::waitid(kind, pid.cast_unsigned(), info.as_mut_ptr(), options) };
+    // SAFETY: zeroed before, and filled by a successful call; a pid of 0 says that no child has ended.
+    let pid = unsafe { info.assume_init().si_pid() };
+    (result == 0 && pid > 0).then_some(pid)
+}
+
+/// Gives memory that was freed back to the kernel. malloc_trim(3).
+pub fn give_back_memory() {
+    // SAFETY: takes no pointer; glibc locks its heap itself.
+    unsafe { libc::malloc_trim(0) };
+}
