@@ -50,20 +50,20 @@ pub enum Error {
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
     /// The index has nothing for the platform.
-    #[error("no image for {wanted} here; there are: {}", list(offered))]
+    #[error("no image for {wanted} here; there are: {offered}")]
     NoPlatform {
         /// Asked for.
-        wanted: Platform,
+        wanted: String,
         /// What the index has.
-        offered: Vec<Platform>,
+        offered: String,
     },
     /// The manifest has another platform than asked for.
     #[error("the image is for {found}, not for {wanted}")]
     OtherPlatform {
         /// Asked for.
-        wanted: Platform,
+        wanted: String,
         /// What the config says.
-        found: Platform,
+        found: String,
     },
     /// A manifest whose parts do not fit together, or that is no image.
     #[error("{digest} is not an image: {reason}")]
@@ -131,12 +131,19 @@ impl Error {
     }
 }
 
-fn list(platforms: &[Platform]) -> String {
-    let names: Vec<String> = platforms.iter().map(Platform::to_string).collect();
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
+impl Error {
+    /// The index has nothing for `wanted`.
+    pub(crate) fn no_platform(wanted: &Platform, offered: &[Platform]) -> Self {
+        let names: Vec<String> = offered.iter().map(Platform::to_string).collect();
+        let offered = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        Self::NoPlatform {
+            wanted: wanted.to_string(),
+            offered,
+        }
     }
 }
 

@@ -144,6 +144,10 @@ pub struct Index {
 
 /// What a reference names in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are only ever a few at a time"
+)]
 pub enum Document {
     /// A list to choose from.
     Index(Index),

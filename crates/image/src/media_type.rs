@@ -82,6 +82,17 @@ fn layer(media_type: &str) -> Option<Packing> {
     }
 }
 
+/// OCI's name for a layer's type.
+pub(crate) fn as_oci(media_type: &str) -> String {
+    let name = match layer(media_type) {
+        Some(Packing::Plain) => OCI_LAYER,
+        Some(Packing::Gzip) => OCI_LAYER_GZIP,
+        Some(Packing::Zstd) => OCI_LAYER_ZSTD,
+        None => media_type,
+    };
+    name.to_owned()
+}
+
 /// A layer that its owner forbids to push to other registries.
 pub fn is_nondistributable(media_type: &str) -> bool {
     media_type.contains(".nondistributable.") || media_type.contains(".foreign.")

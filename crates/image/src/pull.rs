@@ -145,7 +145,7 @@ impl Pull<'_, '_> {
                 });
             }
         }
-        self.store.record(&Entry {
+        self.store.record(Entry {
             reference: Some(stored(self.reference)),
             id: resolved.manifest.config.digest.clone(),
             target: resolved.target.clone(),
@@ -153,6 +153,7 @@ impl Pull<'_, '_> {
             size: finished.iter().map(Arrived::size).sum(),
             created: config.created.clone(),
             repo_digest: Some(self.reference.with_digest(&resolved.target.digest)),
+            stand_in: None,
         })
     }
 }

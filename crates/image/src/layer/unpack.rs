@@ -617,7 +617,7 @@ impl Unpacked {
             let to = open_in(root, &path.join(&b'/'), DIRECTORY).map_err(at("open", &path))?;
             merged::copy_attributes(&from, &to).map_err(at("set the attributes of", &path))?;
             let time = Time {
-                seconds: found.stat.st_mtime as i64,
+                seconds: found.stat.st_mtime,
                 nanoseconds: u32::try_from(found.stat.st_mtime_nsec).unwrap_or(0),
             };
             self.times.insert(path, time);

@@ -270,9 +270,7 @@ impl Pull<'_, '_> {
         let result = worked.await;
         let result = result.unwrap_or_else(|_| unreachable!("a pipeline sends its result"));
         // When the registry failed, the pipeline only saw its stream end early.
-        if let Err(error) = delivered {
-            return Err(error);
-        }
+        delivered?;
         let unpacked = result.map_err(|failure| self.worded(job, failure))?;
         Ok(Done {
             here,

@@ -158,7 +158,10 @@ impl Pull<'_, '_> {
             return Ok(());
         }
         if self.options.platform.is_some() {
-            return Err(Error::OtherPlatform { wanted, found });
+            return Err(Error::OtherPlatform {
+                wanted: wanted.to_string(),
+                found: found.to_string(),
+            });
         }
         let text = format!("the image is for {found}, this machine is {wanted}");
         self.progress.event(Event::Note { text: &text });
@@ -189,13 +192,10 @@ fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor, E
         Some((distance, entry))
     });
     let best = fitting.min_by_key(|(distance, _)| *distance);
-    best.map(|(_, entry)| entry)
-        .ok_or_else(|| Error::NoPlatform {
-            wanted: platform.clone(),
-            offered: runnable()
-                .filter_map(|entry| entry.platform.clone())
-                .collect(),
-        })
+    best.map(|(_, entry)| entry).ok_or_else(|| {
+        let offered = runnable().filter_map(|entry| entry.platform.clone());
+        Error::no_platform(platform, &offered.collect::<Vec<_>>())
+    })
 }
 
 #[cfg(test)]

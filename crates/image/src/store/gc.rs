@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use super::layers::{chain_ids, layer_name};
-use super::{Store, open_lock, remove_file};
+use super::{Entry, Store, open_lock, remove_file};
 use crate::error::file;
 use crate::media_type::{self, Kind};
 use crate::{Descriptor, Digest, Document, Error, ImageConfig};
@@ -73,6 +73,9 @@ impl Store {
         let mut marked = Marked::default();
         for descriptor in self.read_index()?.manifests {
             self.mark_tree(&descriptor, NESTING_LIMIT, &mut marked)?;
+            if let Some(entry) = Entry::read(&descriptor) {
+                self.mark_tree(&entry.target, NESTING_LIMIT, &mut marked)?;
+            }
         }
         for pin in self.pins()? {
             marked.layers.extend(pin.layers);

@@ -10,7 +10,7 @@ use std::io;
 use super::{Store, open_lock, write_atomic};
 use crate::error::file;
 use crate::json::parse;
-use crate::media_type::OCI_INDEX;
+use crate::media_type::{self, DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
 use crate::{
     Descriptor, Digest, Document, Error, Image, ImageConfig, Index, Layer, Manifest, Reference,
 };
@@ -21,6 +21,8 @@ const ID: &str = "lighter.image.id";
 const MANIFEST: &str = "lighter.image.manifest";
 const SIZE: &str = "lighter.image.size";
 const CREATED: &str = "lighter.image.created";
+/// What the name points to at the registry, when the entry itself is a stand-in.
+const TARGET: &str = "lighter.image.target";
 /// The repository the image came from, for `repository@digest`.
 const SOURCE: &str = "lighter.image.source";
 
@@ -41,15 +43,23 @@ pub struct Entry {
     pub created: Option<String>,
     /// `repository@digest` at the registry it came from.
     pub repo_digest: Option<Reference>,
+    /// For an image in Docker's format: the same as an OCI manifest, since a
+    /// layout may hold no other and skopeo before 1.14 reads no other.
+    pub stand_in: Option<Descriptor>,
 }
 
 impl Entry {
-    fn read(descriptor: &Descriptor) -> Option<Self> {
+    pub(super) fn read(descriptor: &Descriptor) -> Option<Self> {
         let note = |name: &str| descriptor.annotations.get(name).cloned();
         let id: Digest = note(ID)?.parse().ok()?;
         let source: Option<Reference> = note(SOURCE).and_then(|name| name.parse().ok());
         let mut target = descriptor.clone();
         target.annotations.clear();
+        let original = note(TARGET).and_then(|text| serde_json::from_str(&text).ok());
+        let (target, stand_in) = match original {
+            Some(original) => (original, Some(target)),
+            None => (target, None),
+        };
         Some(Self {
             reference: note(NAME).and_then(|name| name.parse().ok()),
             id,
@@ -58,11 +68,12 @@ impl Entry {
             created: note(CREATED),
             repo_digest: source.map(|source| source.with_digest(&target.digest)),
             target,
+            stand_in,
         })
     }
 
     fn write(&self) -> Descriptor {
-        let mut descriptor = self.target.clone();
+        let mut descriptor = self.stand_in.as_ref().unwrap_or(&self.target).clone();
         let mut note = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 descriptor.annotations.insert(name.to_owned(), value);
@@ -73,6 +84,11 @@ impl Entry {
         note(MANIFEST, Some(self.manifest.to_string()));
         note(SIZE, Some(self.size.to_string()));
         note(CREATED, self.created.clone());
+        let original = self
+            .stand_in
+            .as_ref()
+            .and_then(|_| serde_json::to_string(&self.target).ok());
+        note(TARGET, original);
         note(SOURCE, self.repo_digest.as_ref().map(Reference::name));
         descriptor
     }
@@ -207,16 +223,40 @@ impl Store {
                 .iter()
                 .find(|r| r.name() == reference.name())
                 .cloned(),
+            stand_in: None,
         };
-        self.record(&entry)
+        self.record(entry)
     }
 
     /// Enters `entry` under its name.
-    pub(crate) fn record(&self, entry: &Entry) -> Result<(), Error> {
+    pub(crate) fn record(&self, mut entry: Entry) -> Result<(), Error> {
+        if matches!(
+            entry.target.media_type.as_str(),
+            DOCKER_MANIFEST | DOCKER_LIST
+        ) {
+            entry.stand_in = Some(self.stand_in(&entry)?);
+        }
         self.update_index(|index| {
-            place(&mut index.manifests, entry);
+            place(&mut index.manifests, &entry);
             Ok(())
         })
+    }
+
+    /// Keeps the image's manifest in OCI's format as well.
+    fn stand_in(&self, entry: &Entry) -> Result<Descriptor, Error> {
+        let (bytes, media_type) = self.read_manifest(entry)?;
+        let mut manifest = parse_manifest(&entry.manifest, &bytes, &media_type)?;
+        manifest.media_type = Some(OCI_MANIFEST.to_owned());
+        manifest.config.media_type = OCI_CONFIG.to_owned();
+        for layer in &mut manifest.layers {
+            layer.media_type = media_type::as_oci(&layer.media_type);
+        }
+        let path = self.blob_path(&entry.manifest);
+        let bytes = serde_json::to_vec(&manifest)
+            .map_err(io::Error::from)
+            .map_err(file("write", &path))?;
+        self.write_blob(&bytes)?;
+        Ok(Descriptor::of(OCI_MANIFEST, &bytes))
     }
 
     /// Takes the names of `removed` away; blobs and layers go with [`Store::collect`].
