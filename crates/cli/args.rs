@@ -101,13 +101,17 @@ pub const VERBS: &[Verb] = &[
     verb!(Common, run),
     verb!(Common, exec),
     verb!(Common, ps),
+    verb!(Common, pull),
+    verb!(Common, images),
     group!("container", "Manage containers", CONTAINER),
+    group!("image", "Manage images", IMAGE),
     verb!(Management, oci),
     verb!(Management, volume),
     verb!(Other, attach),
     verb!(Other, cp),
     verb!(Other, create),
     verb!(Other, events),
+    verb!(Other, history),
     verb!(Other, inspect),
     verb!(Other, kill),
     verb!(Other, logs),
@@ -116,14 +120,28 @@ pub const VERBS: &[Verb] = &[
     verb!(Other, rename),
     verb!(Other, restart),
     verb!(Other, rm),
+    verb!(Other, rmi),
     verb!(Other, start),
     verb!(Other, stats),
     verb!(Other, stop),
+    verb!(Other, tag),
     verb!(Other, top),
     verb!(Other, unpause),
     verb!(Other, update),
     verb!(Other, version),
     verb!(Other, wait),
+];
+
+/// `lighter image ...`: docker's longer names.
+const IMAGE: &[Verb] = &[
+    verb!(Other, history),
+    verb!(Other, image_inspect as "inspect"),
+    verb!(Other, images as "ls"),
+    verb!(Hidden, images as "list"),
+    verb!(Other, pull),
+    verb!(Other, rmi as "rm"),
+    verb!(Hidden, rmi as "remove"),
+    verb!(Other, tag),
 ];
 
 /// `lighter container ...`: docker's longer names.

@@ -1,12 +1,14 @@
 //! `lighter inspect`: everything about containers, images, volumes and networks.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use engine::Engine;
+use image::Store;
 use serde_json::Value;
 
-use super::volume;
+use super::{image_inspect, volume};
 use crate::args::Global;
 use crate::output;
 use crate::report::Each;
@@ -18,7 +20,7 @@ pub struct Args {
     #[arg(short, long)]
     format: Option<String>,
     /// Only look for objects of the given type
-    #[arg(long = "type", value_name = "TYPE", value_parser = ["container", "volume"])]
+    #[arg(long = "type", value_name = "TYPE", value_parser = ["container", "image", "volume"])]
     kind: Option<String>,
     #[arg(value_name = "NAME|ID", required = true)]
     names: Vec<String>,
@@ -31,7 +33,7 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     let found: Vec<Value> = args
         .names
         .iter()
-        .map(|name| look(&engine, name, args.kind.as_deref()))
+        .map(|name| look(&engine, &global.root, name, args.kind.as_deref()))
         .collect::<Vec<_>>()
         .into_iter()
         .filter_map(|result| each.check(result))
@@ -41,12 +43,21 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
 }
 
 /// The first object of that name, in docker's order of kinds.
-fn look(engine: &Engine, name: &str, kind: Option<&str>) -> Result<Value> {
+fn look(engine: &Engine, root: &Path, name: &str, kind: Option<&str>) -> Result<Value> {
     let wanted = |this: &str| kind.is_none_or(|kind| kind == this);
     if wanted("container") {
         match engine.inspect(name) {
             Err(engine::Error::NoSuchContainer(_)) => {}
             result => return Ok(result?),
+        }
+    }
+    if wanted("image") {
+        let missing = |error: &anyhow::Error| {
+            matches!(error.downcast_ref(), Some(image::Error::NoSuchImage { .. }))
+        };
+        match image_inspect::look(&Store::open(root)?, name) {
+            Err(error) if missing(&error) => {}
+            result => return result,
         }
     }
     if wanted("volume") {

@@ -15,6 +15,7 @@ mod limits;
 mod mounts;
 mod network;
 mod ports;
+mod registry;
 pub mod time;
 pub mod values;
 
@@ -28,6 +29,7 @@ pub use creation::{CreationOptions, Made};
 pub use environment::{environment, pairs};
 pub use life::{restart_policy, stop_timeout};
 pub use limits::LimitOptions;
+pub use registry::RegistryOptions;
 
 /// Options for the container that is made.
 #[derive(clap::Args, Clone, Debug, Default)]

@@ -89,6 +89,11 @@ struct Pull<'scope, 'env> {
 
 impl Pull<'_, '_> {
     async fn run(&self) -> Result<Pulled, Error> {
+        let tag = self.reference.wanted();
+        self.progress.event(Event::Resolving {
+            tag: &tag,
+            repository: self.reference.repository(),
+        });
         if let Some(image) = self.already_here().await? {
             let digest = image.target.digest.clone();
             return Ok(Pulled {
@@ -97,11 +102,6 @@ impl Pull<'_, '_> {
                 downloaded: false,
             });
         }
-        let tag = self.reference.wanted();
-        self.progress.event(Event::Resolving {
-            tag: &tag,
-            repository: self.reference.repository(),
-        });
         let mut resolved = self.resolve(&tag).await?;
         let config = self.config(&mut resolved).await?;
         let arrived = self.layers(&resolved.manifest, &config).await?;

@@ -485,3 +485,17 @@ pub(super) fn plain(
         }
     }
 }
+
+/// Runs requests to their end on this thread.
+pub(super) fn run<T>(
+    work: impl Future<Output = Result<T, RegistryError>>,
+) -> Result<T, RegistryError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| RegistryError::Transport {
+        url: "the network".to_owned(),
+        reason: error.to_string(),
+    })?;
+    runtime.block_on(work)
+}

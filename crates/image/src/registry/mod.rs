@@ -13,6 +13,7 @@ mod endpoint;
 mod error;
 mod manifest;
 mod resolve;
+mod tags;
 mod tls;
 
 pub use error::RegistryError;
@@ -63,4 +64,10 @@ impl std::fmt::Debug for Credentials {
             Self::Identity { .. } => f.write_str("Identity"),
         }
     }
+}
+
+/// All tags of a repository, in the registry's order.
+pub fn tags(reference: &crate::Reference, options: &Options) -> Result<Vec<String>, RegistryError> {
+    let session = Session::new(reference, options)?;
+    client::run(session.tags())
 }

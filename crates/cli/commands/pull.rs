@@ -1,0 +1,86 @@
+//! `lighter pull`: fetches an image and unpacks it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use image::{PullOptions, Reference, Store};
+
+use crate::args::Global;
+use crate::options::RegistryOptions;
+use crate::{output, progress};
+
+/// Download an image from a registry
+#[derive(clap::Args)]
+pub struct Args {
+    /// Download all tagged images in the repository
+    #[arg(short, long)]
+    all_tags: bool,
+    /// Set platform if server is multi-platform capable
+    #[arg(
+        long,
+        value_name = "OS/ARCH[/VARIANT]",
+        env = "DOCKER_DEFAULT_PLATFORM"
+    )]
+    platform: Option<String>,
+    /// Suppress verbose output
+    #[arg(short, long)]
+    quiet: bool,
+    /// Write a waterfall of the transfer: FILE.json or FILE.svg
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryOptions,
+    #[arg(value_name = "NAME[:TAG|@DIGEST]")]
+    name: String,
+}
+
+/// Pulls one image, or all of a repository; prints its canonical name.
+pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
+    let reference: Reference = args.name.parse()?;
+    let store = Store::open(&global.root)?;
+    let options = PullOptions {
+        platform: args.platform.as_deref().map(str::parse).transpose()?,
+        registries: args.registry.options()?,
+        trace: args.trace.clone(),
+    };
+    let references = if args.all_tags {
+        all(&args.name, &reference, &options)?
+    } else {
+        vec![reference]
+    };
+    for reference in references {
+        one(&store, &reference, &options, args.quiet)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn all(name: &str, reference: &Reference, options: &PullOptions) -> Result<Vec<Reference>> {
+    let tagged = name
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| last.contains([':', '@']));
+    if tagged {
+        bail!("tag can't be used with --all-tags/-a");
+    }
+    let tags = image::registry::tags(reference, &options.registries)?;
+    Ok(tags
+        .iter()
+        .map(|tag| reference.with_tag(tag))
+        .collect::<Result<_, _>>()?)
+}
+
+fn one(store: &Store, reference: &Reference, options: &PullOptions, quiet: bool) -> Result<()> {
+    let pulled = image::pull(store, reference, options, &*progress::transfer(quiet))?;
+    if !quiet {
+        eprintln!("Digest: {}", pulled.digest);
+        let what = if pulled.downloaded {
+            "Downloaded newer image for"
+        } else {
+            "Image is up to date for"
+        };
+        eprintln!("Status: {what} {}", reference.familiar());
+    }
+    output::line(reference)?;
+    Ok(())
+}
