@@ -64,6 +64,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The program of a created container could not be started.
+    #[error("{words}")]
+    Start {
+        /// What was attempted, and what is known.
+        words: String,
+        /// The errno.
+        #[source]
+        source: io::Error,
+    },
     /// The process inside ended without a word.
     #[error("the container's process ended before it was ready: {how}")]
     Vanished {
@@ -115,6 +124,14 @@ fn hint(_op: &Op, _errno: i32) -> String {
 }
 
 impl Error {
+    pub(crate) fn start(failure: Failure) -> Error {
+        let source = io::Error::from_raw_os_error(failure.errno);
+        Error::Start {
+            words: failure.note,
+            source,
+        }
+    }
+
     /// What a person can do about it, when that is known.
     pub fn hint(&self) -> Option<&str> {
         match self {
@@ -126,7 +143,9 @@ impl Error {
     /// The errno below, when there is one.
     pub fn errno(&self) -> Option<i32> {
         match self {
-            Error::Step { source, .. } | Error::Call { source, .. } => source.raw_os_error(),
+            Error::Step { source, .. }
+            | Error::Start { source, .. }
+            | Error::Call { source, .. } => source.raw_os_error(),
             Error::Vanished { .. } => None,
         }
     }

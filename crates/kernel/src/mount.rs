@@ -201,22 +201,42 @@ pub fn mount(root: &Root, mount: &Mount, prepared: Option<OwnedFd>) -> Result<()
         Some(tree) => (tree, false),
         None => make(root, mount)?,
     };
-    // A new filesystem has its attributes already; what is bound has its source's.
-    if !fresh {
-        change(made.as_fd(), mount.attributes, false)?;
-    }
-    change(made.as_fd(), mount.recursive, true)?;
     let kind = file::kind(&made)?;
     let target = target(root, mount, kind)?;
-    if mount.copy_up {
-        copy_up(target.as_fd(), made.as_fd(), mount)?;
+    if fresh {
+        fill(target.as_fd(), made.as_fd(), mount)?;
     }
+    change(made.as_fd(), mount.attributes, false)?;
+    change(made.as_fd(), mount.recursive, true)?;
     attach(made.as_fd(), target.as_fd())?;
     // After attaching: a detached tree takes part in no propagation.
     for (propagation, recursive) in &mount.propagation {
         propagate(made.as_fd(), *propagation, *recursive)?;
     }
     Ok(())
+}
+
+/// Give a new filesystem what its target has (`tmpcopyup`), or at least its mode.
+fn fill(target: BorrowedFd<'_>, made: BorrowedFd<'_>, mount: &Mount) -> Result<()> {
+    if mount.copy_up {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let from = rustix::fs::openat(target, c".", flags, Mode::empty())?;
+        crate::copy::tree(from.as_fd(), made)?;
+    } else if mount.take_mode {
+        let mode = Mode::from_raw_mode(file::status(target)?.stx_mode.into());
+        rustix::fs::chmodat(made, c".", mode, rustix::fs::AtFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// Change the rules of a mount that exists inside.
+pub fn change_inside(
+    root: &Root,
+    path: &Inside,
+    attributes: Attributes,
+    recursive: bool,
+) -> Result<()> {
+    change(root.find(path)?.as_fd(), attributes, recursive)
 }
 
 fn make(root: &Root, mount: &Mount) -> Result<(OwnedFd, bool)> {
@@ -256,24 +276,6 @@ fn target(root: &Root, mount: &Mount, kind: Kind) -> Result<OwnedFd> {
         });
     }
     Ok(target)
-}
-
-/// Copy what the target holds into the new filesystem that will cover it (`tmpcopyup`).
-fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>, mount: &Mount) -> Result<()> {
-    // Attributes of the mount would forbid writing it while it is filled.
-    let read_only = Attributes {
-        set: 0,
-        clear: READ_ONLY,
-    };
-    let again = Attributes {
-        set: mount.attributes.set & READ_ONLY,
-        clear: 0,
-    };
-    change(to, read_only, false)?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let from = rustix::fs::openat(from, c".", flags, Mode::empty())?;
-    crate::copy::tree(from.as_fd(), to)?;
-    change(to, again, false)
 }
 
 /// Join layers to one detached mount. Documentation/filesystems/overlayfs.rst.

@@ -44,7 +44,7 @@ impl fmt::Display for Inside {
 }
 
 /// One change asked of the kernel.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Op {
@@ -144,6 +144,15 @@ pub enum Op {
     ///
     /// fsopen(2), open_tree(2), mount_setattr(2), move_mount(2); Linux 5.12.
     Mount(Mount),
+    /// Change the rules of a mount that exists inside. mount_setattr(2).
+    ChangeMount {
+        /// Where it is mounted.
+        path: Inside,
+        /// What changes.
+        attributes: Attributes,
+        /// For every mount below too.
+        recursive: bool,
+    },
     /// Create a device node, or bind the host's when nodes may not be made. mknod(2).
     MakeDevice(Device),
     /// Create a directory inside the root, and those above it. mkdirat(2).
@@ -437,19 +446,34 @@ pub enum Op {
 }
 
 /// How the container's first process comes to be.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Clone3 {
     /// New namespaces, made by clone3 itself.
     pub new: Vec<Namespace>,
     /// An existing pid namespace for the child: entered by the host process for
     /// its children only, and left again after the clone.
-    pub pid_namespace: Option<PathBuf>,
+    pub pid_namespace: Option<PidNamespace>,
     /// Namespaces that an intermediate process joins before it clones, because
     /// the new ones must belong to a user namespace in which the process could
     /// no longer join them.
     pub join_first: Vec<(Namespace, PathBuf)>,
     /// A directory of the cgroup2 filesystem into which the child is born.
     pub cgroup: Option<PathBuf>,
+}
+
+/// Where an existing pid namespace is found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PidNamespace {
+    /// At this path.
+    At(PathBuf),
+    /// Around this process.
+    Of {
+        /// The process.
+        pid: i32,
+        /// When it started, in clock ticks since boot.
+        start_time: u64,
+    },
 }
 
 /// One line of an id map.
@@ -464,7 +488,7 @@ pub struct IdMapping {
 }
 
 /// Whether mounts travel to other mount namespaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Propagation {
     /// Neither in nor out.
@@ -478,7 +502,7 @@ pub enum Propagation {
 }
 
 /// An overlay mount.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Overlay {
     /// Read-only directories, the topmost first.
     pub lower: Vec<PathBuf>,
@@ -493,7 +517,7 @@ pub struct Overlay {
 }
 
 /// What is mounted.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MountSource {
     /// A new filesystem.
@@ -527,7 +551,7 @@ pub enum MountSource {
 }
 
 /// A detached copy of a mount of the host.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tree {
     /// The number by which later steps refer to it.
     pub slot: usize,
@@ -542,7 +566,7 @@ pub struct Tree {
 }
 
 /// A mount inside the container's root.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mount {
     /// What.
     pub source: MountSource,
@@ -556,7 +580,9 @@ pub struct Mount {
     pub propagation: Vec<(Propagation, bool)>,
     /// Copy what the root has at the target into the new tmpfs first.
     pub copy_up: bool,
-    /// Do not follow a symbolic link in the last component of the source or target.
+    /// Give the new root directory the mode that the target has.
+    pub take_mode: bool,
+    /// Do not follow a symbolic link in the last component of the target.
     pub no_follow: bool,
 }
 
@@ -595,13 +621,14 @@ impl Mount {
             recursive: Attributes::default(),
             propagation: Vec::new(),
             copy_up: false,
+            take_mode: false,
             no_follow: false,
         }
     }
 }
 
 /// Attributes of a mount to set and to clear, as `MOUNT_ATTR_*` bits of mount_setattr(2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attributes {
     /// Bits to set.
     pub set: u64,
@@ -610,7 +637,7 @@ pub struct Attributes {
 }
 
 /// The id map of a mount.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IdMap {
     /// User ids.
     pub uids: Vec<IdMapping>,
@@ -621,7 +648,7 @@ pub struct IdMap {
 }
 
 /// A device node.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Device {
     /// Where.
     pub path: Inside,
@@ -640,7 +667,7 @@ pub struct Device {
 }
 
 /// A rule of the device cgroup.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRule {
     /// Allowed or denied.
     pub allow: bool,
@@ -655,7 +682,7 @@ pub struct DeviceRule {
 }
 
 /// Scheduling of a process, the fields of sched_setattr(2).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scheduler {
     /// `SCHED_*` number.
     pub policy: u32,
@@ -674,7 +701,7 @@ pub struct Scheduler {
 }
 
 /// Capability sets by name. The bounding set is [`Op::LimitCapabilities`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     /// What is checked.
     pub effective: Vec<String>,
@@ -687,7 +714,7 @@ pub struct Capabilities {
 }
 
 /// A seccomp filter, compiled.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seccomp {
     /// Instructions of the classic BPF program.
     pub program: Vec<Instruction>,
@@ -710,8 +737,11 @@ pub struct Instruction {
     pub k: u32,
 }
 
+/// Stands in a hook's state for the pid, as a JSON string that becomes a number.
+pub const PID: &str = "@PID@";
+
 /// A hook, and the state it reads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
     /// Which list it comes from, as `createRuntime`.
     pub kind: String,
@@ -723,14 +753,12 @@ pub struct Hook {
     pub env: Vec<String>,
     /// Seconds, then it is killed and the step fails.
     pub timeout: Option<u64>,
-    /// The container's state as JSON with `"@PID@"` in place of the pid, which is not known before the clone.
+    /// The container's state as JSON, with [`PID`] for the pid, which is not known before the clone.
     pub state: String,
-    /// A failure is no failure of the script (`poststart`, `poststop`).
-    pub optional: bool,
 }
 
 /// The user's program.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// `argv`.
     pub args: Vec<String>,

@@ -17,7 +17,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use crate::baton::{Baton, Message};
 use crate::error::{Error, Failure, word};
 use crate::namespace::{self, Namespace};
-use crate::op::{Clone3, Op};
+use crate::op::{Clone3, Op, PidNamespace};
 use crate::process::{self, Cloned, Ended};
 use crate::run::{Actor, namespace_at, own_namespace};
 use crate::script::{Script, Side};
@@ -90,26 +90,27 @@ pub fn play(
     }
 }
 
-/// Play Host steps to undo something: go on when one fails, and give back what failed.
+/// Play the Host steps of a script for a process that exists, or, with pid 0, no more does: hooks
+/// after the start, and undoing. Goes on when a step fails, and gives back what failed.
 #[must_use]
-pub fn undo(script: &Script) -> Vec<Error> {
+pub fn play_after(script: &Script, pid: i32) -> Vec<Error> {
+    if script.steps.is_empty() {
+        return Vec::new();
+    }
     let mut actor = match Actor::new(None) {
         Ok(actor) => actor,
         Err(failure) => return vec![word(script, 0, failure)],
     };
-    let steps = script
-        .steps
-        .iter()
-        .enumerate()
-        .filter(|(_, step)| step.side == Side::Host);
-    steps
-        .filter_map(|(index, step)| {
-            step.op
-                .run(&mut actor)
-                .err()
-                .map(|why| word(script, index, why))
-        })
-        .collect()
+    actor.pid = Some(pid);
+    let mut failed = Vec::new();
+    for (index, step) in script.steps.iter().enumerate() {
+        if step.side == Side::Host
+            && let Err(failure) = step.op.run(&mut actor)
+        {
+            failed.push(word(script, index, failure));
+        }
+    }
+    failed
 }
 
 struct Player<'s> {
@@ -120,6 +121,8 @@ struct Player<'s> {
     start: Option<OwnedFd>,
     trace: Trace,
     stop_at: Option<usize>,
+    /// The one to tell is who said start.
+    waited: bool,
 }
 
 impl<'s> Player<'s> {
@@ -142,6 +145,7 @@ impl<'s> Player<'s> {
             start,
             trace: Trace::to(trace),
             stop_at,
+            waited: false,
         })
     }
 
@@ -262,7 +266,7 @@ impl<'s> Player<'s> {
     ) -> Result<Child, Failure> {
         let flags = flags(&how.new);
         let cgroup = open_cgroup(how)?;
-        let Some(path) = &how.pid_namespace else {
+        let Some(pid_namespace) = &how.pid_namespace else {
             return match process::clone(flags, cgroup.as_ref().map(AsFd::as_fd), false)? {
                 Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd }),
                 Cloned::Child => self.play_container(theirs, index),
@@ -271,7 +275,7 @@ impl<'s> Player<'s> {
         // setns(2) changes the pid namespace of future children only, and may be undone while
         // this process itself stays above.
         let own = own_namespace(self.actor.proc.as_fd(), Namespace::Pid)?;
-        namespace::enter(namespace_at(path)?.as_fd(), Namespace::Pid)?;
+        enter_pid_namespace(pid_namespace)?;
         let cloned = process::clone(flags, cgroup.as_ref().map(AsFd::as_fd), false);
         if let Ok(Cloned::Child) = cloned {
             self.play_container(theirs, index);
@@ -356,6 +360,12 @@ impl<'s> Player<'s> {
                 note: "lighter has a fault here (panic)".into(),
             },
         };
+        // Who says start has not the script: find the words here.
+        let failure = if self.waited {
+            in_words(self.script, at, failure)
+        } else {
+            failure
+        };
         // With nobody left to tell, the exit code says it.
         let _ = baton.send(&Message::Failed { index: at, failure });
         process::exit_now(128)
@@ -416,6 +426,7 @@ impl<'s> Player<'s> {
         };
         baton.send(&Message::Ready)?;
         *baton = Baton::accept(listener.as_fd())?;
+        self.waited = true;
         Ok(())
     }
 }
@@ -427,10 +438,32 @@ fn tell_listener(baton: &Baton, listener: &OwnedFd) -> Result<(), Failure> {
     Ok(baton.wait_for_go()?)
 }
 
+fn enter_pid_namespace(which: &PidNamespace) -> Result<(), Failure> {
+    match which {
+        PidNamespace::At(path) => Ok(namespace::enter(
+            namespace_at(path)?.as_fd(),
+            Namespace::Pid,
+        )?),
+        PidNamespace::Of { pid, start_time } => {
+            let process = process::open(*pid, *start_time)?;
+            Ok(namespace::enter_of(process.as_fd(), &[Namespace::Pid])?)
+        }
+    }
+}
+
 fn flags(namespaces: &[Namespace]) -> u64 {
     namespaces
         .iter()
         .fold(0, |flags, namespace| flags | namespace.flag())
+}
+
+/// The failure of a step, with the words for it as its note.
+fn in_words(script: &Script, index: usize, failure: Failure) -> Failure {
+    let errno = failure.errno;
+    Failure {
+        errno,
+        note: word(script, index, failure).to_string(),
+    }
 }
 
 fn open_cgroup(how: &Clone3) -> Result<Option<OwnedFd>, Failure> {
@@ -462,28 +495,21 @@ fn kill_self() -> ! {
 /// `socket` is connected to the listening socket that was in its [`Playground`].
 ///
 /// # Errors
-/// [`Error::Step`] when a last step failed, with words from the script that is being played.
-pub fn start(
-    script: &Script,
-    socket: OwnedFd,
-    child: &Child,
-    audience: &mut dyn Audience,
-) -> Result<(), Error> {
+/// [`Error::Start`] when a last step failed, in the words of the process that failed.
+pub fn start(socket: OwnedFd, child: &Child, audience: &mut dyn Audience) -> Result<(), Error> {
     let baton = Baton::from(socket);
     let mut executing = false;
-    let fail = |failure| word(script, script.steps.len().saturating_sub(1), failure);
+    let fail = |error: io::Error| Error::start(Failure::from(error));
     loop {
         match baton.receive().map_err(|errno| fail(errno.into()))? {
             Some(Message::Executing) => executing = true,
             Some(Message::Listening(number)) => {
-                audience
-                    .listening(child, number)
-                    .map_err(|error| fail(error.into()))?;
+                audience.listening(child, number).map_err(fail)?;
                 baton
                     .send(&Message::Go)
                     .map_err(|errno| fail(errno.into()))?;
             }
-            Some(Message::Failed { index, failure }) => return Err(word(script, index, failure)),
+            Some(Message::Failed { failure, .. }) => return Err(Error::start(failure)),
             Some(Message::Done(_) | Message::Ready | Message::Go) => {}
             None if executing => return Ok(()),
             None => {

@@ -242,8 +242,13 @@ pub fn own_streams(uid: u32) {
     }
 }
 
-/// Limit a resource of this process, by its `RLIMIT_*` name.
-pub fn set_limit(name: &str, soft: u64, hard: u64) -> std::result::Result<(), Failure> {
+/// Limit a resource of a process, by its `RLIMIT_*` name; of this one without a pid. prlimit(2).
+pub fn set_limit(
+    pid: Option<i32>,
+    name: &str,
+    soft: u64,
+    hard: u64,
+) -> std::result::Result<(), Failure> {
     let resource = resource(name).ok_or_else(|| Failure {
         errno: libc::EINVAL,
         note: format!("there is no limit {name}"),
@@ -253,7 +258,8 @@ pub fn set_limit(name: &str, soft: u64, hard: u64) -> std::result::Result<(), Fa
         current: limit(soft),
         maximum: limit(hard),
     };
-    Ok(rustix::process::setrlimit(resource, wanted)?)
+    rustix::process::prlimit(pid.and_then(Pid::from_raw), resource, wanted)?;
+    Ok(())
 }
 
 fn resource(name: &str) -> Option<Resource> {

@@ -32,6 +32,8 @@ pub(crate) struct Actor {
     pub(crate) empty: Option<OwnedFd>,
     /// The container's process, on the host's side once it exists.
     pub(crate) child: Option<Child>,
+    /// Its pid, where only that is known.
+    pub(crate) pid: Option<i32>,
     /// Where the other end of a terminal is sent.
     pub(crate) console: Option<OwnedFd>,
     /// The program that was found.
@@ -48,6 +50,7 @@ impl Actor {
             trees: Vec::new(),
             empty: None,
             child: None,
+            pid: None,
             console,
             program: None,
             listener: None,
@@ -64,8 +67,8 @@ impl Actor {
 
     /// The container's process as the host counts it; on its own side, itself.
     fn pid(&self) -> Result<i32> {
-        match &self.child {
-            Some(child) => Ok(child.pid),
+        match self.child.as_ref().map(|child| child.pid).or(self.pid) {
+            Some(pid) => Ok(pid),
             None => file::own_pid(self.proc.as_fd())?
                 .parse()
                 .map_err(|_| Errno::INVAL.into()),
@@ -115,6 +118,11 @@ impl Op {
             }
             Op::BindRoot { path, slot, detach } => bind_root(actor, path, *slot, *detach),
             Op::Mount(description) => mount_inside(actor, description),
+            Op::ChangeMount {
+                path,
+                attributes,
+                recursive,
+            } => mount::change_inside(actor.root()?, path, *attributes, *recursive),
             Op::MakeDevice(device) => make_device(actor.root()?, device),
             Op::MakeInside { path, mode } => {
                 actor.root()?.make_directories(path.as_path(), *mode)?;
@@ -140,7 +148,10 @@ impl Op {
                 resource,
                 soft,
                 hard,
-            } => process::set_limit(resource, *soft, *hard),
+            } => {
+                let other = actor.child.as_ref().map(|child| child.pid);
+                process::set_limit(other, resource, *soft, *hard)
+            }
             Op::SetOomScore { adjustment } => {
                 actor.write_proc("oom_score_adj", &adjustment.to_string())
             }
@@ -167,7 +178,7 @@ impl Op {
                 actor.listener = seccomp::load(filter)?;
                 Ok(())
             }
-            Op::RunHook(hook) => run_hook(actor, hook),
+            Op::RunHook(hook) => hook::run(hook, actor.pid()?),
             Op::FindProgram { program, path } => {
                 actor.program = Some(program::find(program, path)?);
                 Ok(())
@@ -396,13 +407,6 @@ fn open_terminal(
     };
     tty::send(socket.as_fd(), terminal.outer.as_fd(), b"/dev/ptmx")?;
     Ok(tty::control(terminal.inner.as_fd())?)
-}
-
-fn run_hook(actor: &Actor, hook: &crate::op::Hook) -> Result<()> {
-    match hook::run(hook, actor.pid()?) {
-        Err(_) if hook.optional => Ok(()),
-        other => other,
-    }
 }
 
 fn execute(actor: &mut Actor, exec: &Exec) -> Failure {

@@ -6,12 +6,12 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Op;
 
 /// Which process does a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// The process that creates the container; it stays in the host's namespaces.
@@ -21,7 +21,7 @@ pub enum Side {
 }
 
 /// One operation, the side that does it, and why.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Who does it.
     pub side: Side,
@@ -52,7 +52,7 @@ impl Step {
 }
 
 /// An ordered list of steps.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Script {
     /// The steps, first to last.
@@ -63,6 +63,13 @@ impl Script {
     /// A script of these steps.
     pub fn new(steps: Vec<Step>) -> Script {
         Script { steps }
+    }
+}
+
+impl Script {
+    /// Add a step at the end.
+    pub fn push(&mut self, step: Step) {
+        self.steps.push(step);
     }
 }
 

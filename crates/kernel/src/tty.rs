@@ -77,6 +77,15 @@ pub fn streams(input: BorrowedFd<'_>, output: BorrowedFd<'_>, error: BorrowedFd<
     rustix::stdio::dup2_stderr(error)
 }
 
+/// Two connected sockets, to hand a terminal from one process to another.
+pub fn socket_pair() -> Result<(OwnedFd, OwnedFd)> {
+    let (family, kind) = (
+        rustix::net::AddressFamily::UNIX,
+        rustix::net::SocketType::STREAM,
+    );
+    rustix::net::socketpair(family, kind, rustix::net::SocketFlags::CLOEXEC, None)
+}
+
 /// Send a descriptor over a socket with a message. unix(7), `SCM_RIGHTS`.
 pub fn send(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>, message: &[u8]) -> Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

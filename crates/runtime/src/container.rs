@@ -3,12 +3,16 @@
 //! In goes a planned bundle, out comes a process and its state on disk. Each
 //! verb is one method that calls its steps in order. runtime.md, Operations.
 
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use kernel::process::Ended;
+use kernel::{Audience, Playground, Script};
 use oci_spec::runtime::Process;
 
-use crate::{Attach, Bundle, Error, State, Status};
+use crate::state::{Identity, Phase, now};
+use crate::{Attach, Bundle, Error, State, Status, View, plan};
 
 /// Where the standard streams of a container's program lead.
 #[derive(Debug)]
@@ -55,17 +59,31 @@ impl ExitStatus {
 
 impl Child {
     /// Wait until it ended, and reap it.
+    ///
+    /// # Errors
+    /// `ECHILD` when this process did not start it, or reaped it already.
     pub fn wait(&self) -> Result<ExitStatus, Error> {
-        Err(Error::Missing {
-            id: self.pid.to_string(),
-        })
+        match self.look(true)? {
+            Some(status) => Ok(status),
+            None => Err(Error::wait(self.pid, rustix::io::Errno::CHILD)),
+        }
     }
 
     /// Reap it if it ended; never blocks.
+    ///
+    /// # Errors
+    /// As [`Child::wait`].
     pub fn try_wait(&self) -> Result<Option<ExitStatus>, Error> {
-        Err(Error::Missing {
-            id: self.pid.to_string(),
-        })
+        self.look(false)
+    }
+
+    fn look(&self, block: bool) -> Result<Option<ExitStatus>, Error> {
+        let ended = kernel::process::wait(self.pidfd.as_fd(), block);
+        let ended = ended.map_err(|errno| Error::wait(self.pid, errno))?;
+        Ok(ended.map(|ended| match ended {
+            Ended::Exited(code) => ExitStatus::Code(code as u8),
+            Ended::Killed(signal) => ExitStatus::Signal(signal as u8),
+        }))
     }
 }
 
@@ -92,85 +110,553 @@ pub struct Container {
 impl Container {
     /// Create a container: all of it but the program, which waits for [`Container::start`].
     ///
-    /// `states` is the directory that holds one directory for each container.
+    /// `states` is the directory that holds one directory for each container. Must be called from
+    /// a process with one thread. When it fails, nothing of the container is left.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], or what the bundle or the kernel refused.
     pub fn create(
         states: &Path,
         bundle: &Bundle,
         attach: &Attach,
         stdio: Stdio,
     ) -> Result<(Container, Child), Error> {
-        let _ = (states, bundle, stdio);
-        Err(Error::Missing {
-            id: attach.id.clone(),
-        })
+        let view = View::of(bundle, attach)?;
+        let script = plan::plan(bundle, attach)?;
+        let container = Container::found(states, &view)?;
+        let start = container.start_socket()?;
+        container.bring_up(&view, &script, stdio, Some(start), Phase::Created)
     }
 
     /// Create a container and start its program at once.
+    ///
+    /// # Errors
+    /// As [`Container::create`] and [`Container::start`].
     pub fn run(
         states: &Path,
         bundle: &Bundle,
         attach: &Attach,
         stdio: Stdio,
     ) -> Result<(Container, Child), Error> {
-        let _ = (states, bundle, stdio);
-        Err(Error::Missing {
-            id: attach.id.clone(),
-        })
+        let view = View::of(bundle, attach)?;
+        let script = plan::plan(bundle, attach)?;
+        let container = Container::found(states, &view)?;
+        let (container, child) = container.bring_up(&view, &script, stdio, None, Phase::Started)?;
+        container.after_start()?;
+        Ok((container, child))
     }
 
     /// Open a container that exists.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
     pub fn load(states: &Path, id: &str) -> Result<Container, Error> {
-        let _ = states;
-        Err(Error::Missing { id: id.into() })
+        check_id(id)?;
+        let dir = states.join(id);
+        let state = State::read(&dir)?;
+        Ok(Container { dir, state })
+    }
+
+    /// Every container below a state root, in the order of their ids.
+    ///
+    /// # Errors
+    /// When the directory cannot be read; a missing one has no containers.
+    pub fn list(states: &Path) -> Result<Vec<Container>, Error> {
+        let entries = match std::fs::read_dir(states) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(Error::file("read", states, source)),
+        };
+        let names = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<_> = names.filter(|name| check_id(name).is_ok()).collect();
+        names.sort();
+        let loaded = names.iter().map(|id| Container::load(states, id));
+        // One that is removed meanwhile is not there.
+        Ok(loaded.filter_map(Result::ok).collect())
     }
 
     /// Where it is in its life, as the kernel shows it now.
+    ///
+    /// # Errors
+    /// When its state cannot be read any more.
     pub fn status(&self) -> Result<Status, Error> {
-        Err(Error::Missing {
-            id: self.state.id.clone(),
-        })
+        Ok(State::read(&self.dir)?.status())
     }
 
     /// Start the program of a created container.
+    ///
+    /// # Errors
+    /// [`Error::Status`] unless it is created; what kept the program from starting.
     pub fn start(&self) -> Result<(), Error> {
-        Err(Error::Missing {
-            id: self.state.id.clone(),
-        })
+        self.require("start", &[Status::Created])?;
+        let child = self.process()?;
+        let connected = kernel::play::connect_start(&self.start_path());
+        let socket =
+            connected.map_err(|errno| Error::file("connect to", &self.dir, errno.into()))?;
+        let mut audience = Attendant {
+            container: self.clone(),
+            agent: self.agent()?,
+        };
+        kernel::play::start(socket, &child, &mut audience)?;
+        let _ = std::fs::remove_file(self.dir.join(START));
+        let started = Container {
+            dir: self.dir.clone(),
+            state: State {
+                phase: Phase::Started,
+                ..self.state.clone()
+            },
+        };
+        started.state.write(&self.dir)?;
+        started.after_start()
     }
 
     /// Send a signal to the program, or with `all` to every process of the container.
+    ///
+    /// # Errors
+    /// [`Error::Status`] when it is stopped.
     pub fn kill(&self, signal: i32, all: bool) -> Result<(), Error> {
-        let _ = (signal, all);
-        Err(Error::Missing {
-            id: self.state.id.clone(),
-        })
+        if all {
+            return self.kill_all(signal);
+        }
+        self.require(
+            "kill",
+            &[
+                Status::Created,
+                Status::Running,
+                Status::Paused,
+                Status::Creating,
+            ],
+        )?;
+        let process = self.process()?;
+        kernel::process::signal(process.pidfd.as_fd(), signal)
+            .map_err(|errno| Error::signal(signal, &self.state.id, errno))
+    }
+
+    fn kill_all(&self, signal: i32) -> Result<(), Error> {
+        if signal == libc::SIGKILL {
+            return Ok(self.state.cgroup.kill()?);
+        }
+        for pid in self.state.cgroup.pids()? {
+            // One that ended meanwhile needs no signal.
+            if let Ok(process) = kernel::process::pidfd(pid) {
+                let _ = kernel::process::signal(process.as_fd(), signal);
+            }
+        }
+        Ok(())
     }
 
     /// Freeze every process of the container. Returns when they are.
+    ///
+    /// # Errors
+    /// [`Error::Status`] unless it runs.
     pub fn pause(&self) -> Result<(), Error> {
-        Err(Error::Missing {
-            id: self.state.id.clone(),
-        })
+        self.require("pause", &[Status::Created, Status::Running])?;
+        Ok(self.state.cgroup.freeze()?)
     }
 
     /// Let a frozen container go on.
+    ///
+    /// # Errors
+    /// [`Error::Status`] unless it is paused.
     pub fn resume(&self) -> Result<(), Error> {
-        Err(Error::Missing {
-            id: self.state.id.clone(),
-        })
+        self.require("resume", &[Status::Paused])?;
+        Ok(self.state.cgroup.thaw()?)
     }
 
     /// Start a further process in the container.
+    ///
+    /// Must be called from a process with one thread.
+    ///
+    /// # Errors
+    /// [`Error::Status`] unless it runs; what kept the process from starting.
     pub fn exec(&self, request: &ExecRequest, stdio: Stdio) -> Result<Child, Error> {
-        let _ = (request, stdio);
-        Err(Error::Missing {
+        self.require("exec in", &[Status::Created, Status::Running])?;
+        let bundle = Bundle::load(&self.state.bundle)?;
+        let attach = Attach {
             id: self.state.id.clone(),
-        })
+            preserve_fds: request.preserve_fds,
+            ..Attach::default()
+        };
+        let view = View::of(&bundle, &attach)?;
+        let script = plan::exec::plan(&view, &self.state, request)?;
+        let mut audience = Attendant {
+            container: self.clone(),
+            agent: Agent::of(&view),
+        };
+        let (playground, terminal) = playground(stdio, None)?;
+        let child = kernel::play(&script, playground, &mut audience)?;
+        finish(child, terminal)
     }
 
     /// Remove a stopped container and everything of it; with `force` kill it first.
+    ///
+    /// A created container, whose program never ran, is removed without `force`.
+    ///
+    /// # Errors
+    /// [`Error::Status`] when it runs; what could not be removed, after everything else was.
     pub fn delete(self, force: bool) -> Result<(), Error> {
-        let _ = force;
-        Err(Error::Missing { id: self.state.id })
+        if !force {
+            self.require("delete", &[Status::Stopped, Status::Created])?;
+        }
+        if let Ok(process) = self.process() {
+            kernel::process::kill(process.pidfd.as_fd());
+            wait_for_end(&process, &self.state.id)?;
+        }
+        self.remove()
+    }
+
+    /// Undo everything, in the reverse order of its making. Goes on when a part fails.
+    fn remove(&self) -> Result<(), Error> {
+        let mut failed: Vec<Error> = Vec::new();
+        let group = &self.state.cgroup;
+        failed.extend(
+            group
+                .kill()
+                .and_then(|()| group.remove())
+                .err()
+                .map(Error::from),
+        );
+        failed.extend(
+            kernel::play::play_after(&self.state.undo, 0)
+                .into_iter()
+                .map(Error::from),
+        );
+        // The specification: a failing poststop hook is no reason not to go on.
+        failed.extend(
+            kernel::play::play_after(&self.state.poststop, 0)
+                .into_iter()
+                .map(Error::from),
+        );
+        let removed = kernel::file::remove_host(&self.dir);
+        failed.extend(
+            removed
+                .err()
+                .map(|source| Error::file("remove", &self.dir, source)),
+        );
+        failed.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Make the container's directory, complete with its state or not at all.
+    fn found(states: &Path, view: &View) -> Result<Container, Error> {
+        check_id(view.id)?;
+        let dir = states.join(view.id);
+        if dir.join("state.json").exists() {
+            return Err(Error::Exists { id: view.id.into() });
+        }
+        let state = State {
+            oci_version: view.oci_version.into(),
+            id: view.id.into(),
+            phase: Phase::Creating,
+            creator: Identity::of(std::process::id() as i32).unwrap_or_default(),
+            bundle: view.bundle.into(),
+            rootfs: view.rootfs.clone(),
+            pid: 0,
+            start_time: 0,
+            created: now(),
+            cgroup: plan::cgroup::group(view)?,
+            annotations: view
+                .annotations
+                .iter()
+                .map(|(k, v)| ((*k).into(), (*v).into()))
+                .collect(),
+            undo: Script::new(view.attach.undo.clone()),
+            poststart: plan::hooks::poststart(view),
+            poststop: plan::hooks::poststop(view),
+        };
+        let draft = states.join(format!(".{}.{}", view.id, std::process::id()));
+        let made = kernel::file::make_host_directories(&draft, 0o700);
+        made.map_err(|source| Error::file("create", &draft, source))?;
+        state.write(&draft)?;
+        match std::fs::rename(&draft, &dir) {
+            Ok(()) => Ok(Container { dir, state }),
+            Err(error) => {
+                let _ = kernel::file::remove_host(&draft);
+                match error.raw_os_error() {
+                    Some(libc::ENOTEMPTY | libc::EEXIST) => {
+                        Err(Error::Exists { id: view.id.into() })
+                    }
+                    _ => Err(Error::file("create", &dir, error)),
+                }
+            }
+        }
+    }
+
+    /// Play the script; when that fails, leave nothing.
+    fn bring_up(
+        mut self,
+        view: &View,
+        script: &Script,
+        stdio: Stdio,
+        start: Option<OwnedFd>,
+        reached: Phase,
+    ) -> Result<(Container, Child), Error> {
+        let played = playground(stdio, start).and_then(|(playground, terminal)| {
+            let mut audience = Attendant {
+                container: self.clone(),
+                agent: Agent::of(view),
+            };
+            let child = kernel::play(script, playground, &mut audience)?;
+            self.state = audience.container.state;
+            finish(child, terminal)
+        });
+        let child = match played {
+            Ok(child) => child,
+            Err(error) => {
+                let _ = self.remove();
+                return Err(error);
+            }
+        };
+        self.state.phase = reached;
+        self.state.write(&self.dir)?;
+        Ok((self, child))
+    }
+
+    /// The hooks after the start. When one fails the container is stopped, as runc does.
+    fn after_start(&self) -> Result<(), Error> {
+        let failed = kernel::play::play_after(&self.state.poststart, self.state.pid);
+        match failed.into_iter().next() {
+            None => Ok(()),
+            Some(error) => {
+                let _ = self.kill(libc::SIGKILL, false);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn clone(&self) -> Container {
+        Container {
+            dir: self.dir.clone(),
+            state: self.state.clone(),
+        }
+    }
+
+    fn require(&self, action: &'static str, allowed: &[Status]) -> Result<(), Error> {
+        let status = self.status()?;
+        if allowed.contains(&status) {
+            return Ok(());
+        }
+        Err(Error::Status {
+            action,
+            id: self.state.id.clone(),
+            status,
+        })
+    }
+
+    /// The container's process, if it lives.
+    fn process(&self) -> Result<kernel::play::Child, Error> {
+        let state = State::read(&self.dir)?;
+        let pidfd = kernel::process::open(state.pid, state.start_time);
+        let pidfd = pidfd.map_err(|_| Error::Status {
+            action: "find the process of",
+            id: state.id.clone(),
+            status: Status::Stopped,
+        })?;
+        Ok(kernel::play::Child {
+            pid: state.pid,
+            pidfd,
+        })
+    }
+
+    /// The path by a descriptor: an address has room for 107 bytes only.
+    fn start_path(&self) -> PathBuf {
+        self.dir.join(START)
+    }
+
+    fn start_socket(&self) -> Result<OwnedFd, Error> {
+        let socket = kernel::play::start_socket(&self.start_path());
+        socket.map_err(|errno| Error::file("listen at", &self.start_path(), errno.into()))
+    }
+
+    fn agent(&self) -> Result<Option<Agent>, Error> {
+        let bundle = Bundle::load(&self.state.bundle)?;
+        let attach = Attach {
+            id: self.state.id.clone(),
+            ..Attach::default()
+        };
+        Ok(Agent::of(&View::of(&bundle, &attach)?))
+    }
+}
+
+/// The socket on which a created container waits for its start.
+const START: &str = "start.sock";
+
+/// Names that are safe as a file's name, as runc has them.
+fn check_id(id: &str) -> Result<(), Error> {
+    let refuse = |reason| {
+        Err(Error::Id {
+            id: id.into(),
+            reason,
+        })
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.');
+    match id {
+        "" => refuse("it is empty"),
+        _ if id.starts_with('.') => refuse("it starts with a dot"),
+        _ if id.len() > 255 => refuse("it has more than 255 characters"),
+        _ if !id.chars().all(allowed) => refuse("only letters, digits and _ + - . are allowed"),
+        _ => Ok(()),
+    }
+}
+
+/// Records the birth, and takes a seccomp agent's descriptor.
+struct Attendant {
+    container: Container,
+    agent: Option<Agent>,
+}
+
+impl Audience for Attendant {
+    fn born(&mut self, child: &kernel::play::Child) -> io::Result<()> {
+        let container = &mut self.container;
+        if container.state.phase != Phase::Creating {
+            // A further process of a container is not its first.
+            return Ok(());
+        }
+        let identity = Identity::of(child.pid).ok_or(rustix::io::Errno::SRCH)?;
+        container.state.pid = identity.pid;
+        container.state.start_time = identity.start_time;
+        container
+            .state
+            .write(&container.dir)
+            .map_err(io::Error::other)
+    }
+
+    fn listening(&mut self, child: &kernel::play::Child, number: i32) -> io::Result<()> {
+        let Some(agent) = &self.agent else {
+            return Ok(());
+        };
+        let listener = kernel::seccomp::take_listener(child.pidfd.as_fd(), number)?;
+        let state = agent.process_state(&self.container.state, child.pid);
+        kernel::seccomp::send_listener(&agent.path, &state, &listener)
+    }
+}
+
+/// Who decides about system calls with the action notify. config-linux.md, The Container Process State.
+struct Agent {
+    path: PathBuf,
+    metadata: Option<String>,
+}
+
+impl Agent {
+    fn of(view: &View) -> Option<Agent> {
+        let seccomp = view.seccomp?;
+        let path = seccomp.listener_path().clone()?;
+        Some(Agent {
+            path,
+            metadata: seccomp.listener_metadata().clone(),
+        })
+    }
+
+    fn process_state(&self, state: &State, pid: i32) -> String {
+        let mut process = serde_json::json!({
+            "ociVersion": state.oci_version,
+            "fds": ["seccompFd"],
+            "pid": pid,
+            "state": {
+                "ociVersion": state.oci_version,
+                "id": state.id,
+                "status": if state.phase == Phase::Creating { Status::Creating } else { Status::Running },
+                "pid": state.pid,
+                "bundle": state.bundle,
+                "annotations": state.annotations,
+            },
+        });
+        if let Some(metadata) = &self.metadata {
+            process["metadata"] = serde_json::json!(metadata);
+        }
+        process.to_string()
+    }
+}
+
+/// What the script is played with, and the socket on which a terminal's other end arrives.
+fn playground(
+    stdio: Stdio,
+    start: Option<OwnedFd>,
+) -> Result<(Playground, Option<OwnedFd>), Error> {
+    let mut playground = Playground {
+        start,
+        ..switches()
+    };
+    let mut terminal = None;
+    match stdio {
+        Stdio::Inherit => {}
+        Stdio::Fds(streams) => playground.stdio = Some(streams),
+        Stdio::TerminalTo(socket) => playground.console = Some(socket),
+        Stdio::Terminal => {
+            let pair = kernel::tty::socket_pair();
+            let (ours, theirs) = pair
+                .map_err(|errno| Error::file("make", Path::new("a socket pair"), errno.into()))?;
+            playground.console = Some(theirs);
+            terminal = Some(ours);
+        }
+    }
+    Ok((playground, terminal))
+}
+
+/// Switches for tests and for tracing, from the environment: `LIGHTER_STOP_AT=N` kills this process
+/// and the container's right before step N of a script; `LIGHTER_TRACE=FILE` appends a line of JSON
+/// for each step.
+fn switches() -> Playground {
+    let stop_at = std::env::var("LIGHTER_STOP_AT")
+        .ok()
+        .and_then(|number| number.parse().ok());
+    let trace = std::env::var_os("LIGHTER_TRACE").and_then(|path| {
+        std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .ok()
+    });
+    Playground {
+        stop_at,
+        trace: trace.map(OwnedFd::from),
+        ..Playground::default()
+    }
+}
+
+/// The process that was played, and its terminal.
+fn finish(child: Option<kernel::play::Child>, terminal: Option<OwnedFd>) -> Result<Child, Error> {
+    let child = child.ok_or_else(|| Error::Config {
+        field: "process".into(),
+        reason: "the script made no process".into(),
+    })?;
+    let terminal = match terminal {
+        None => None,
+        Some(socket) => kernel::tty::receive(socket.as_fd())
+            .map_err(|errno| Error::file("receive", Path::new("the terminal"), errno.into()))?,
+    };
+    Ok(Child {
+        pid: child.pid,
+        pidfd: child.pidfd,
+        terminal,
+    })
+}
+
+/// A killed process may take its time to end, in the middle of input or output.
+fn wait_for_end(process: &kernel::play::Child, id: &str) -> Result<(), Error> {
+    const PATIENCE: u64 = 10_000;
+    match kernel::process::readable_within(process.pidfd.as_fd(), PATIENCE) {
+        Ok(true) => Ok(()),
+        _ => Err(Error::Status {
+            action: "end",
+            id: id.into(),
+            status: Status::Running,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_names_of_files() {
+        for id in ["a", "web-1", "0_x+y.z"] {
+            check_id(id).unwrap();
+        }
+        for id in ["", ".", "..", "../x", "a/b", "a b", ".hidden", "ü"] {
+            check_id(id).unwrap_err();
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! What can go wrong between a bundle and a process.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 /// A failure of the runtime.
 #[derive(Debug, thiserror::Error)]
@@ -65,10 +67,74 @@ pub enum Error {
         /// Its status.
         status: crate::Status,
     },
+    /// A process could not be waited for.
+    #[error("wait for process {pid}")]
+    Wait {
+        /// The process.
+        pid: i32,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A signal could not be sent.
+    #[error("send signal {signal} to container {id:?}")]
+    Signal {
+        /// The signal's number.
+        signal: i32,
+        /// The container.
+        id: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The container's cgroup did not do what was asked.
     #[error(transparent)]
     Cgroup(#[from] kernel::cgroup::Error),
     /// The kernel refused a step.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
+}
+
+impl Error {
+    pub(crate) fn file(action: &'static str, path: &Path, source: io::Error) -> Error {
+        Error::File {
+            action,
+            path: path.into(),
+            source,
+        }
+    }
+
+    pub(crate) fn wait(pid: i32, errno: Errno) -> Error {
+        Error::Wait {
+            pid,
+            source: errno.into(),
+        }
+    }
+
+    pub(crate) fn signal(signal: i32, id: &str, errno: Errno) -> Error {
+        Error::Signal {
+            signal,
+            id: id.into(),
+            source: errno.into(),
+        }
+    }
+
+    /// What a person can do about it, when that is known.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Error::Kernel(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    /// The errno below, when there is one.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Error::Kernel(error) => error.errno(),
+            Error::File { source, .. }
+            | Error::Wait { source, .. }
+            | Error::Signal { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
 }

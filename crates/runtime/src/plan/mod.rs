@@ -1,12 +1,24 @@
-//! The order of a container's birth.
+//! **The order of a container's birth**, on one page: [`plan()`].
+//!
+//! In go a bundle and what surrounds it; out comes a [`Script`], without the
+//! kernel having been asked anything. Each line of `plan` is a file of this
+//! folder. To understand a container, read them in this order.
 
 pub mod cgroup;
+pub mod exec;
+pub mod hooks;
+mod mount_options;
+pub mod mounts;
+pub mod namespaces;
+pub mod process;
+pub mod rootfs;
 pub mod seccomp;
+mod sysctl;
 
-use kernel::op::Overlay;
-use kernel::{Script, Step};
+use kernel::op::{Inside, Overlay};
+use kernel::{Op, Script, Step};
 
-use crate::{Bundle, Error};
+use crate::{Bundle, Error, View};
 
 /// What surrounds a bundle: everything that is no part of `config.json`.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +47,70 @@ pub struct Attach {
 }
 
 /// Everything that will be asked of the kernel for this container, in order.
+///
+/// # Errors
+/// [`Error::Config`] for a configuration that cannot be.
 pub fn plan(bundle: &Bundle, attach: &Attach) -> Result<Script, Error> {
-    let _ = (bundle, attach);
-    Ok(Script::default())
+    birth(&View::of(bundle, attach)?)
+}
+
+fn birth(view: &View) -> Result<Script, Error> {
+    let group = cgroup::group(view)?;
+    let mut script = Script::default();
+
+    // The host prepares what the process will be born into.
+    script.extend(cgroup::create(view, &group)?);
+    script.extend(rootfs::open_root(view));
+    script.extend(mounts::open_trees(view)?);
+
+    // The process is born; the host gives it what only the host can.
+    script.extend(namespaces::birth(view, &group));
+    script.extend(
+        view.process
+            .into_iter()
+            .flat_map(|process| process::from_outside(view, process)),
+    );
+    script.extend(namespaces::net_devices(view));
+
+    // The process enters its namespaces, and the network is wired.
+    script.extend(cgroup::join(&group));
+    script.extend(namespaces::enter(view, &group));
+    script.extend(view.attach.steps.iter().cloned());
+    script.extend(namespaces::names(view));
+    script.extend(sysctl::steps(view)?);
+
+    // It builds its root, with the host's files still in reach.
+    script.extend(rootfs::mount_root(view)?);
+    script.extend(mounts::mount_all(view)?);
+    script.extend(mounts::devices(view)?);
+    script.extend(working_directory(view));
+    script.extend(hooks::create_runtime(view));
+    script.extend(hooks::create_container(view));
+
+    // The root becomes all there is.
+    script.push(rootfs::change_root(view));
+    script.extend(
+        view.process
+            .into_iter()
+            .flat_map(|process| process::session(view, process, true)),
+    );
+    script.extend(mounts::finish_dev(view)?);
+    script.extend(rootfs::protect(view)?);
+
+    // Rights are given up, and the program starts.
+    let process = view.process.ok_or_else(|| Error::Config {
+        field: "process".into(),
+        reason: "there is no program to run".into(),
+    })?;
+    script.extend(process::traits(view, process)?);
+    script.extend(process::confine(view, process, true)?);
+    Ok(script)
+}
+
+fn working_directory(view: &View) -> Option<Step> {
+    let path = Inside::new(view.process?.cwd().as_path());
+    Some(Step::container(
+        Op::MakeInside { path, mode: 0o755 },
+        "The program starts there",
+    ))
 }

@@ -1,0 +1,365 @@
+//! The process: who it is, what it may do, and its last steps before the program.
+//!
+//! In goes `process` of `config.json`, of a container or of an exec request; out
+//! come steps. The order is the security: see [`confine`]. config.md, Process;
+//! config-linux.md, Seccomp, Personality, Memory policy.
+
+use std::collections::HashSet;
+
+use kernel::namespace::Namespace;
+use kernel::op::{Capabilities, Exec, Inside, Scheduler};
+use kernel::{Op, Step};
+use oci_spec::runtime::{
+    Capability, IOPriorityClass, LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy,
+    MemoryPolicyFlagType, MemoryPolicyModeType, Process,
+};
+
+use super::{hooks, seccomp};
+use crate::{Error, View};
+
+/// Host side: what only the host may set on the process.
+pub fn from_outside(view: &View, process: &Process) -> Vec<Step> {
+    let oom = process.oom_score_adj().map(|adjustment| {
+        Step::host(
+            Op::SetOomScore { adjustment },
+            "How eagerly it is killed when memory runs out",
+        )
+    });
+    // In a user namespace the process could not raise its own limits.
+    let limits = if view.own(Namespace::User) {
+        limits(process)
+    } else {
+        Vec::new()
+    };
+    let limits = limits.into_iter().map(|op| Step::host(op, LIMIT));
+    oom.into_iter().chain(limits).collect()
+}
+
+const LIMIT: &str = "No more of this resource than the bundle says";
+
+fn limits(process: &Process) -> Vec<Op> {
+    let limit = |limit: &oci_spec::runtime::PosixRlimit| Op::SetRlimit {
+        resource: limit.typ().to_string(),
+        soft: limit.soft(),
+        hard: limit.hard(),
+    };
+    process.rlimits().iter().flatten().map(limit).collect()
+}
+
+/// Container side: a session and a terminal.
+pub fn session(view: &View, process: &Process, console: bool) -> Vec<Step> {
+    let mut steps = vec![Step::container(
+        Op::NewSession,
+        "No signal of the caller's terminal reaches it",
+    )];
+    if !view.attach.no_new_keyring {
+        let op = Op::NewKeyring {
+            name: format!("_ses.{}", view.id),
+        };
+        steps.push(Step::container(op, "The host's keys stay out of reach"));
+    }
+    if process.terminal().unwrap_or(false) {
+        let size = process
+            .console_size()
+            .map(|size| (size.height() as u16, size.width() as u16));
+        let op = Op::OpenTerminal {
+            size,
+            uid: process.user().uid(),
+            console,
+        };
+        steps.push(Step::container(op, "A terminal of the container's own"));
+    }
+    steps
+}
+
+/// Container side: scheduling and other traits that need the rights of root.
+pub fn traits(view: &View, process: &Process) -> Result<Vec<Step>, Error> {
+    let mut ops = Vec::new();
+    if let Some(scheduler) = process.scheduler() {
+        ops.push((
+            Op::SetScheduler(scheduling(scheduler)?),
+            "Scheduled as the bundle says",
+        ));
+    }
+    if let Some(priority) = process.io_priority() {
+        let class = match priority.class() {
+            IOPriorityClass::IoprioClassRt => 1,
+            IOPriorityClass::IoprioClassBe => 2,
+            IOPriorityClass::IoprioClassIdle => 3,
+        };
+        let level = u8::try_from(priority.priority())
+            .ok()
+            .filter(|level| *level < 8);
+        let level =
+            level.ok_or_else(|| refuse("process.ioPriority.priority", "it is not 0 to 7"))?;
+        ops.push((Op::SetIoPriority { class, level }, "Its turn at the disk"));
+    }
+    if let Some(policy) = view.memory_policy {
+        ops.push((
+            memory_policy(policy)?,
+            "From which memory nodes its pages come",
+        ));
+    }
+    if let Some(personality) = view.personality {
+        if personality
+            .flags()
+            .as_ref()
+            .is_some_and(|flags| !flags.is_empty())
+        {
+            return Err(refuse("linux.personality.flags", "no flag is defined"));
+        }
+        let persona = match personality.domain() {
+            LinuxPersonalityDomain::PerLinux => 0,
+            LinuxPersonalityDomain::PerLinux32 => 8,
+        };
+        ops.push((
+            Op::SetPersonality { persona },
+            "What uname says of the machine",
+        ));
+    }
+    Ok(ops
+        .into_iter()
+        .map(|(op, why)| Step::container(op, why))
+        .collect())
+}
+
+fn refuse(field: &str, reason: &str) -> Error {
+    Error::Config {
+        field: field.into(),
+        reason: reason.into(),
+    }
+}
+
+fn scheduling(wanted: &oci_spec::runtime::Scheduler) -> Result<Scheduler, Error> {
+    let policy = match wanted.policy() {
+        LinuxSchedulerPolicy::SchedOther => 0,
+        LinuxSchedulerPolicy::SchedFifo => 1,
+        LinuxSchedulerPolicy::SchedRr => 2,
+        LinuxSchedulerPolicy::SchedBatch => 3,
+        LinuxSchedulerPolicy::SchedIso => 4,
+        LinuxSchedulerPolicy::SchedIdle => 5,
+        LinuxSchedulerPolicy::SchedDeadline => 6,
+    };
+    let flag = |flag: &LinuxSchedulerFlag| match flag {
+        LinuxSchedulerFlag::SchedResetOnFork => 0x01,
+        LinuxSchedulerFlag::SchedFlagReclaim => 0x02,
+        LinuxSchedulerFlag::SchedFlagDLOverrun => 0x04,
+        LinuxSchedulerFlag::SchedFlagKeepPolicy => 0x08,
+        LinuxSchedulerFlag::SchedFlagKeepParams => 0x10,
+        LinuxSchedulerFlag::SchedFlagUtilClampMin => 0x20,
+        LinuxSchedulerFlag::SchedFlagUtilClampMax => 0x40,
+    };
+    let priority = wanted.priority().unwrap_or(0);
+    let priority = u32::try_from(priority)
+        .map_err(|_| refuse("process.scheduler.priority", "it is negative"))?;
+    Ok(Scheduler {
+        policy,
+        flags: wanted
+            .flags()
+            .iter()
+            .flatten()
+            .map(flag)
+            .fold(0, |all, one| all | one),
+        nice: wanted.nice().unwrap_or(0),
+        priority,
+        runtime: wanted.runtime().unwrap_or(0),
+        deadline: wanted.deadline().unwrap_or(0),
+        period: wanted.period().unwrap_or(0),
+    })
+}
+
+fn memory_policy(policy: &oci_spec::runtime::LinuxMemoryPolicy) -> Result<Op, Error> {
+    let mode: u32 = match policy.mode() {
+        MemoryPolicyModeType::MpolDefault => 0,
+        MemoryPolicyModeType::MpolPreferred => 1,
+        MemoryPolicyModeType::MpolBind => 2,
+        MemoryPolicyModeType::MpolInterleave => 3,
+        MemoryPolicyModeType::MpolLocal => 4,
+        MemoryPolicyModeType::MpolPreferredMany => 5,
+        MemoryPolicyModeType::MpolWeightedInterleave => 6,
+    };
+    let flag = |flag: &MemoryPolicyFlagType| match flag {
+        MemoryPolicyFlagType::MpolFStaticNodes => 1 << 15,
+        MemoryPolicyFlagType::MpolFRelativeNodes => 1 << 14,
+        MemoryPolicyFlagType::MpolFNumaBalancing => 1 << 13,
+    };
+    let flags: u32 = policy
+        .flags()
+        .iter()
+        .flatten()
+        .map(flag)
+        .fold(0, |all, one| all | one);
+    let nodes = policy.nodes().clone().unwrap_or_default();
+    if matches!(mode, 2 | 3 | 5 | 6) && nodes.is_empty() {
+        return Err(refuse("linux.memoryPolicy.nodes", "this mode needs nodes"));
+    }
+    Ok(Op::SetMemoryPolicy {
+        mode: mode | flags,
+        nodes,
+    })
+}
+
+/// Container side: from root to the user's program.
+///
+/// As much as possible is given up before anybody is told that the container is created. With
+/// no_new_privs that is everything; without it the seccomp filter can only be loaded with
+/// `CAP_SYS_ADMIN`, so the capabilities go right after it. Hooks and the program, which come from
+/// the image, always run with no more than the bundle allows.
+pub fn confine(view: &View, process: &Process, started: bool) -> Result<Vec<Step>, Error> {
+    let no_new_privileges = process.no_new_privileges().unwrap_or(false);
+    let filter = seccomp::steps(view)?;
+    let early = no_new_privileges || filter.is_empty();
+    let inside = Step::container;
+    let wanted = Wanted::of(process);
+
+    let mut steps = labels(process);
+    let mask = process.user().umask().unwrap_or(0o022);
+    steps.push(inside(
+        Op::SetUmask { mask },
+        "What others may not do with its new files",
+    ));
+    steps.push(inside(
+        Op::LimitCapabilities {
+            bounding: wanted.bounding,
+        },
+        "No program can ever get what is not in the bounding set",
+    ));
+    let path = Inside::new(process.cwd().as_path());
+    steps.push(inside(
+        Op::ChangeDirectory { path },
+        "Where the program starts",
+    ));
+    steps.push(inside(set_user(process), "The program's user"));
+    steps.push(inside(
+        find_program(process),
+        "Say now if it cannot be started",
+    ));
+    if !view.own(Namespace::User) {
+        steps.extend(limits(process).into_iter().map(|op| inside(op, LIMIT)));
+    }
+    let give_up = inside(
+        Op::SetCapabilities(wanted.sets),
+        "No more than the program needs",
+    );
+    let never_again =
+        no_new_privileges.then(|| inside(Op::NoNewPrivileges, "Set-user-id programs give nothing"));
+    let waiting = started.then(|| inside(Op::AwaitStart, "Created; the program starts when told"));
+    if early {
+        steps.push(give_up);
+        steps.extend(never_again);
+        steps.extend(waiting);
+        steps.extend(filter);
+    } else {
+        steps.extend(waiting);
+        steps.extend(filter);
+        steps.push(give_up);
+    }
+    if started {
+        steps.extend(hooks::start_container(view));
+    }
+    steps.push(inside(execute(view, process), "The user's program"));
+    Ok(steps)
+}
+
+fn labels(process: &Process) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if let Some(profile) = process
+        .apparmor_profile()
+        .as_ref()
+        .filter(|profile| !profile.is_empty())
+    {
+        let op = Op::SetAppArmor {
+            profile: profile.clone(),
+        };
+        steps.push(Step::container(
+            op,
+            "The host's AppArmor confines the program",
+        ));
+    }
+    if let Some(label) = process
+        .selinux_label()
+        .as_ref()
+        .filter(|label| !label.is_empty())
+    {
+        let op = Op::SetSelinux {
+            label: label.clone(),
+        };
+        steps.push(Step::container(
+            op,
+            "The host's SELinux confines the program",
+        ));
+    }
+    steps
+}
+
+fn set_user(process: &Process) -> Op {
+    let user = process.user();
+    let groups = user.additional_gids().clone().unwrap_or_default();
+    Op::SetUser {
+        uid: user.uid(),
+        gid: user.gid(),
+        groups: Some(groups),
+    }
+}
+
+fn find_program(process: &Process) -> Op {
+    let program = process
+        .args()
+        .iter()
+        .flatten()
+        .next()
+        .cloned()
+        .unwrap_or_default();
+    let env = process.env().iter().flatten();
+    let path = env
+        .filter_map(|variable| variable.strip_prefix("PATH="))
+        .next_back();
+    Op::FindProgram {
+        program,
+        path: path.unwrap_or_default().into(),
+    }
+}
+
+fn execute(view: &View, process: &Process) -> Op {
+    Op::Exec(Exec {
+        args: process.args().clone().unwrap_or_default(),
+        env: process.env().clone().unwrap_or_default(),
+        preserve_fds: view.attach.preserve_fds,
+    })
+}
+
+struct Wanted {
+    bounding: Vec<String>,
+    sets: Capabilities,
+}
+
+impl Wanted {
+    /// Without `process.capabilities` there are none.
+    fn of(process: &Process) -> Wanted {
+        let Some(wanted) = process.capabilities() else {
+            return Wanted {
+                bounding: Vec::new(),
+                sets: Capabilities::default(),
+            };
+        };
+        Wanted {
+            bounding: names(wanted.bounding().as_ref()),
+            sets: Capabilities {
+                effective: names(wanted.effective().as_ref()),
+                permitted: names(wanted.permitted().as_ref()),
+                inheritable: names(wanted.inheritable().as_ref()),
+                ambient: names(wanted.ambient().as_ref()),
+            },
+        }
+    }
+}
+
+fn names(set: Option<&HashSet<Capability>>) -> Vec<String> {
+    let mut names: Vec<_> = set
+        .into_iter()
+        .flatten()
+        .map(|capability| format!("CAP_{capability}"))
+        .collect();
+    names.sort();
+    names
+}
