@@ -96,13 +96,17 @@ pub fn limit(keep: u64) -> Result<()> {
 }
 
 /// Set the effective, permitted, inheritable and ambient sets.
+///
+/// What is ambient has to be permitted and inheritable as well (capabilities(7)): bundles name more,
+/// and the kernel's rule is what they get.
 pub fn set(sets: &Capabilities) -> std::result::Result<(), Failure> {
-    let ambient = bits(&sets.ambient)?;
     let known = CapabilitySets {
         effective: set_of(bits(&sets.effective)?),
         permitted: set_of(bits(&sets.permitted)?),
         inheritable: set_of(bits(&sets.inheritable)?),
     };
+    let possible = (known.permitted & known.inheritable).bits();
+    let ambient = bits(&sets.ambient)? & possible;
     rustix::thread::set_capabilities(None, known)?;
     rustix::thread::clear_ambient_capability_set()?;
     for number in (0..64).filter(|number| ambient & (1 << number) != 0) {
