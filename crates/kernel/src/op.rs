@@ -61,12 +61,17 @@ pub enum Op {
         /// The namespace's file, as `/proc/PID/ns/net`.
         path: PathBuf,
     },
-    /// Enter namespaces of a process, all at once. setns(2) with a pidfd, Linux 5.8.
-    JoinProcess {
+    /// Hold a process, so that none that gets its pid later is taken for it. pidfd_open(2).
+    ///
+    /// Host side, before the clone: inside, the process has another pid.
+    HoldProcess {
         /// The process.
         pid: i32,
         /// When it started, in clock ticks since boot: with the pid it names the process.
         start_time: u64,
+    },
+    /// Enter namespaces of the held process, all at once. setns(2) with a pidfd, Linux 5.8.
+    JoinHeld {
         /// Which of its namespaces.
         namespaces: Vec<Namespace>,
     },
@@ -467,13 +472,8 @@ pub struct Clone3 {
 pub enum PidNamespace {
     /// At this path.
     At(PathBuf),
-    /// Around this process.
-    Of {
-        /// The process.
-        pid: i32,
-        /// When it started, in clock ticks since boot.
-        start_time: u64,
-    },
+    /// Around the process that [`Op::HoldProcess`] holds.
+    OfHeld,
 }
 
 /// One line of an id map.

@@ -275,7 +275,7 @@ impl<'s> Player<'s> {
         // setns(2) changes the pid namespace of future children only, and may be undone while
         // this process itself stays above.
         let own = own_namespace(self.actor.proc.as_fd(), Namespace::Pid)?;
-        enter_pid_namespace(pid_namespace)?;
+        self.enter_pid_namespace(pid_namespace)?;
         let cloned = process::clone(flags, cgroup.as_ref().map(AsFd::as_fd), false);
         if let Ok(Cloned::Child) = cloned {
             self.play_container(theirs, index);
@@ -284,6 +284,16 @@ impl<'s> Player<'s> {
         match cloned? {
             Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd }),
             Cloned::Child => Err(rustix::io::Errno::CHILD.into()),
+        }
+    }
+
+    fn enter_pid_namespace(&self, which: &PidNamespace) -> Result<(), Failure> {
+        match which {
+            PidNamespace::At(path) => Ok(namespace::enter(
+                namespace_at(path)?.as_fd(),
+                Namespace::Pid,
+            )?),
+            PidNamespace::OfHeld => Ok(namespace::enter_of(self.actor.held()?, &[Namespace::Pid])?),
         }
     }
 
@@ -436,19 +446,6 @@ fn tell_listener(baton: &Baton, listener: &OwnedFd) -> Result<(), Failure> {
     use std::os::fd::AsRawFd;
     baton.send(&Message::Listening(listener.as_raw_fd()))?;
     Ok(baton.wait_for_go()?)
-}
-
-fn enter_pid_namespace(which: &PidNamespace) -> Result<(), Failure> {
-    match which {
-        PidNamespace::At(path) => Ok(namespace::enter(
-            namespace_at(path)?.as_fd(),
-            Namespace::Pid,
-        )?),
-        PidNamespace::Of { pid, start_time } => {
-            let process = process::open(*pid, *start_time)?;
-            Ok(namespace::enter_of(process.as_fd(), &[Namespace::Pid])?)
-        }
-    }
 }
 
 fn flags(namespaces: &[Namespace]) -> u64 {

@@ -34,6 +34,8 @@ pub(crate) struct Actor {
     pub(crate) child: Option<Child>,
     /// Its pid, where only that is known.
     pub(crate) pid: Option<i32>,
+    /// A process whose namespaces are entered.
+    pub(crate) held: Option<OwnedFd>,
     /// Where the other end of a terminal is sent.
     pub(crate) console: Option<OwnedFd>,
     /// The program that was found.
@@ -51,6 +53,7 @@ impl Actor {
             empty: None,
             child: None,
             pid: None,
+            held: None,
             console,
             program: None,
             listener: None,
@@ -63,6 +66,13 @@ impl Actor {
             self.root = Some(Root::open(Path::new("/"))?);
         }
         self.root.as_ref().ok_or_else(|| Errno::NOENT.into())
+    }
+
+    pub(crate) fn held(&self) -> Result<BorrowedFd<'_>> {
+        self.held
+            .as_ref()
+            .map(AsFd::as_fd)
+            .ok_or_else(|| Errno::SRCH.into())
     }
 
     /// The container's process as the host counts it; on its own side, itself.
@@ -91,14 +101,11 @@ impl Op {
     pub(crate) fn run(&self, actor: &mut Actor) -> Result<()> {
         match self {
             Op::Join { namespace, path } => join(*namespace, path),
-            Op::JoinProcess {
-                pid,
-                start_time,
-                namespaces,
-            } => Ok(namespace::enter_of(
-                process::open(*pid, *start_time)?.as_fd(),
-                namespaces,
-            )?),
+            Op::HoldProcess { pid, start_time } => {
+                actor.held = Some(process::open(*pid, *start_time)?);
+                Ok(())
+            }
+            Op::JoinHeld { namespaces } => Ok(namespace::enter_of(actor.held()?, namespaces)?),
             Op::Unshare { namespaces } => Ok(namespace::leave(namespaces)?),
             Op::MapIds { uids, gids } => map_ids(actor, uids, gids),
             Op::BecomeRoot => Ok(process::become_root()?),

@@ -16,10 +16,10 @@ use crate::{Error, ExecRequest, State, View};
 pub fn plan(view: &View, state: &State, request: &ExecRequest) -> Result<Script, Error> {
     let process = &request.process;
     let mut script = Script::default();
-    script.extend(birth(view, state, request)?);
+    script.extend(birth(view, state, request));
     script.extend(process::from_outside(view, process));
     script.extend(cgroup::join(&group_of(state, request)));
-    script.extend(enter(view, state));
+    script.extend(enter(view));
     script.extend(process::session(view, process, false));
     script.extend(affinity(process));
     script.extend(process::traits(view, process)?);
@@ -40,26 +40,32 @@ fn group_of(state: &State, request: &ExecRequest) -> kernel::cgroup::Group {
     group
 }
 
-fn birth(view: &View, state: &State, request: &ExecRequest) -> Result<Vec<Step>, Error> {
-    let pid = PidNamespace::Of {
+fn birth(view: &View, state: &State, request: &ExecRequest) -> [Step; 2] {
+    let hold = Op::HoldProcess {
         pid: state.pid,
         start_time: state.start_time,
     };
     let group = group_of(state, request);
     let clone = Clone3 {
-        pid_namespace: view.own(Namespace::Pid).then_some(pid),
+        pid_namespace: view.own(Namespace::Pid).then_some(PidNamespace::OfHeld),
         cgroup: group.unified().map(|directory| directory.path.clone()),
         ..Clone3::default()
     };
-    Ok(vec![Step::host(
-        Op::Clone(clone),
-        "A process in the container's group and pid namespace",
-    )])
+    [
+        Step::host(
+            hold,
+            "The container's first process leads to its namespaces",
+        ),
+        Step::host(
+            Op::Clone(clone),
+            "A process in the container's group and pid namespace",
+        ),
+    ]
 }
 
 /// The container's other namespaces. The user namespace last: what it does not own can only be
 /// entered with the host's rights.
-fn enter(view: &View, state: &State) -> Vec<Step> {
+fn enter(view: &View) -> Vec<Step> {
     let all = view
         .new
         .iter()
@@ -68,11 +74,7 @@ fn enter(view: &View, state: &State) -> Vec<Step> {
     let (user, others): (Vec<_>, Vec<_>) = all
         .filter(|kind| *kind != Namespace::Pid)
         .partition(|kind| *kind == Namespace::User);
-    let join = |namespaces| Op::JoinProcess {
-        pid: state.pid,
-        start_time: state.start_time,
-        namespaces,
-    };
+    let join = |namespaces| Op::JoinHeld { namespaces };
     let mut steps = vec![Step::container(join(others), "See what the container sees")];
     if !user.is_empty() {
         steps.push(Step::container(
