@@ -108,13 +108,16 @@ pub const VERBS: &[Verb] = &[
     verb!(Management, oci),
     verb!(Management, volume),
     verb!(Other, attach),
+    verb!(Other, completion),
     verb!(Other, cp),
     verb!(Other, create),
     verb!(Other, events),
     verb!(Other, history),
+    verb!(Other, info),
     verb!(Other, inspect),
     verb!(Other, kill),
     verb!(Other, logs),
+    verb!(Hidden, man),
     verb!(Other, pause),
     verb!(Other, port),
     verb!(Other, rename),
@@ -378,6 +381,9 @@ fn deepest(command: &Command, path: &str, words: &[OsString]) -> String {
 /// Makes a command behave as programs using Go's pflag do: the last of a repeated
 /// option wins, `-h` is free for `--hostname`, usage comes before the description.
 fn go_style(command: Command) -> Command {
+    if command.get_arguments().any(|arg| arg.get_id() == "help") {
+        return command;
+    }
     let help = Arg::new("help")
         .long("help")
         .action(ArgAction::Help)
@@ -602,5 +608,35 @@ pub fn go_bool(text: &str) -> Result<bool, String> {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err(format!("parsing {text:?}: invalid syntax")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_is_described_without_contradiction() {
+        whole().debug_assert();
+        switches(whole()).debug_assert();
+    }
+
+    #[test]
+    fn every_listed_verb_says_what_it_does() {
+        for verb in VERBS
+            .iter()
+            .chain(CONTAINER)
+            .filter(|verb| verb.section != Section::Hidden)
+        {
+            assert!(!verb.about().is_empty(), "{}", verb.name);
+        }
+    }
+
+    #[test]
+    fn a_near_miss_is_suggested() {
+        assert_eq!(nearest(VERBS, "stpo"), None);
+        assert_eq!(nearest(VERBS, "rn"), Some("rm"));
+        assert_eq!(nearest(VERBS, "inspct"), Some("inspect"));
+        assert_eq!(nearest(VERBS, "frobnicate"), None);
     }
 }

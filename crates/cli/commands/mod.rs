@@ -3,6 +3,7 @@
 //! `args.rs`.
 
 pub mod attach;
+pub mod completion;
 pub mod cp;
 pub mod create;
 pub mod events;
@@ -10,9 +11,11 @@ pub mod exec;
 pub mod history;
 pub mod image_inspect;
 pub mod images;
+pub mod info;
 pub mod inspect;
 pub mod kill;
 pub mod logs;
+pub mod man;
 pub mod oci;
 pub mod pause;
 pub mod port;
