@@ -31,6 +31,13 @@ pub(crate) enum Message {
         /// Why.
         failure: Failure,
     },
+    /// From the child to who said start and has no script: a last step failed.
+    Refused {
+        /// The step is the start of the user's program itself.
+        program: bool,
+        /// Why, with the words for the step as its note.
+        failure: Failure,
+    },
 }
 
 /// One end.
@@ -121,6 +128,12 @@ fn encode(message: &Message) -> Vec<u8> {
         Message::Executing => (b'x', 0, 0, ""),
         Message::Listening(number) => (b'l', 0, *number, ""),
         Message::Failed { index, failure } => (b'f', *index, failure.errno, failure.note.as_str()),
+        Message::Refused { program, failure } => (
+            b's',
+            usize::from(*program),
+            failure.errno,
+            failure.note.as_str(),
+        ),
     };
     let mut bytes = vec![letter];
     bytes.extend_from_slice(&(index as u32).to_ne_bytes());
@@ -139,11 +152,15 @@ fn decode(bytes: &[u8]) -> Option<Message> {
         b'r' => Message::Ready,
         b'x' => Message::Executing,
         b'l' => Message::Listening(errno),
-        b'f' => {
+        letter @ (b'f' | b's') => {
             let note = String::from_utf8_lossy(bytes.get(9..)?).into_owned();
-            Message::Failed {
-                index,
-                failure: Failure { errno, note },
+            let failure = Failure { errno, note };
+            match letter {
+                b'f' => Message::Failed { index, failure },
+                _ => Message::Refused {
+                    program: index == 1,
+                    failure,
+                },
             }
         }
         _ => return None,
@@ -167,7 +184,14 @@ mod tests {
             Message::Ready,
             Message::Executing,
             Message::Listening(9),
-            Message::Failed { index: 3, failure },
+            Message::Failed {
+                index: 3,
+                failure: failure.clone(),
+            },
+            Message::Refused {
+                program: true,
+                failure,
+            },
         ];
         for message in messages {
             one.send(&message).unwrap();

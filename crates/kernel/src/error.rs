@@ -6,8 +6,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::Op;
+use crate::op::Op;
 use crate::script::{Script, Side};
+use crate::words;
 
 /// Why an operation failed: the errno and, where the kernel told more, its words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +58,7 @@ pub enum Error {
         /// What is known beyond the errno.
         note: String,
         /// What a person can do, or empty.
-        hint: String,
+        hint: &'static str,
         /// It was the user's program that could not be found or started.
         program: bool,
         /// The errno.
@@ -69,6 +70,8 @@ pub enum Error {
     Start {
         /// What was attempted, and what is known.
         words: String,
+        /// It is the user's program that could not be started.
+        program: bool,
         /// The errno.
         #[source]
         source: io::Error,
@@ -105,30 +108,42 @@ pub(crate) fn word(script: &Script, index: usize, failure: Failure) -> Error {
     Error::Step {
         index,
         side: step.side,
-        what: what(&step.op),
-        hint: hint(&step.op, failure.errno),
+        what: words::what(&step.op),
+        hint: words::hint(&step.op, failure.errno),
         program: matches!(step.op, Op::Exec(_) | Op::FindProgram { .. }),
         note: failure.note,
         source,
     }
 }
 
-/// What an op attempts, as a sentence that goes on after "cannot".
-fn what(op: &Op) -> String {
-    format!("cannot do {op:?}")
-}
-
-/// What a person can do about it, or nothing.
-fn hint(_op: &Op, _errno: i32) -> String {
-    String::new()
-}
-
 impl Error {
-    pub(crate) fn start(failure: Failure) -> Error {
+    pub(crate) fn start(failure: Failure, program: bool) -> Error {
         let source = io::Error::from_raw_os_error(failure.errno);
         Error::Start {
             words: failure.note,
+            program,
             source,
+        }
+    }
+
+    /// The exit code that shells have for a program that could not be started: 127 when it, its
+    /// interpreter or its loader does not exist, 126 when it may or can not be executed.
+    pub fn exit_code(&self) -> Option<u8> {
+        match self {
+            Error::Step {
+                program: true,
+                source,
+                ..
+            }
+            | Error::Start {
+                program: true,
+                source,
+                ..
+            } => match source.raw_os_error() {
+                Some(libc::ENOENT) => Some(127),
+                _ => Some(126),
+            },
+            _ => None,
         }
     }
 

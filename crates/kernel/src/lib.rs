@@ -32,6 +32,7 @@ pub mod signal;
 pub mod signals;
 pub mod trace;
 pub mod tty;
+mod words;
 
 pub use error::Error;
 pub use op::{Inside, Op};

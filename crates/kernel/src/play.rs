@@ -225,7 +225,7 @@ impl<'s> Player<'s> {
                 Some(Message::Failed { index, failure }) => {
                     return Err(word(self.script, index, failure));
                 }
-                Some(Message::Go) => {}
+                Some(Message::Go | Message::Refused { .. }) => {}
                 // The socket closes by itself when execve succeeds.
                 None if executing => return Ok(None),
                 None => {
@@ -370,15 +370,24 @@ impl<'s> Player<'s> {
                 note: "lighter has a fault here (panic)".into(),
             },
         };
-        // Who says start has not the script: find the words here.
-        let failure = if self.waited {
-            in_words(self.script, at, failure)
-        } else {
-            failure
-        };
         // With nobody left to tell, the exit code says it.
-        let _ = baton.send(&Message::Failed { index: at, failure });
+        let _ = baton.send(&self.last_words(at, failure));
         process::exit_now(128)
+    }
+
+    /// Who says start has not the script, so the words for it are found here.
+    fn last_words(&self, index: usize, failure: Failure) -> Message {
+        if !self.waited {
+            return Message::Failed { index, failure };
+        }
+        let op = self.script.steps.get(index).map(|step| &step.op);
+        let program = matches!(op, Some(Op::FindProgram { .. } | Op::Exec(_)));
+        let errno = failure.errno;
+        let note = word(self.script, index, failure).to_string();
+        Message::Refused {
+            program,
+            failure: Failure { errno, note },
+        }
     }
 
     fn play_steps(&mut self, baton: &mut Baton, at: &mut usize) -> Result<Infallible, Failure> {
@@ -454,15 +463,6 @@ fn flags(namespaces: &[Namespace]) -> u64 {
         .fold(0, |flags, namespace| flags | namespace.flag())
 }
 
-/// The failure of a step, with the words for it as its note.
-fn in_words(script: &Script, index: usize, failure: Failure) -> Failure {
-    let errno = failure.errno;
-    Failure {
-        errno,
-        note: word(script, index, failure).to_string(),
-    }
-}
-
 fn open_cgroup(how: &Clone3) -> Result<Option<OwnedFd>, Failure> {
     let directory = how
         .cgroup
@@ -496,7 +496,7 @@ fn kill_self() -> ! {
 pub fn start(socket: OwnedFd, child: &Child, audience: &mut dyn Audience) -> Result<(), Error> {
     let baton = Baton::from(socket);
     let mut executing = false;
-    let fail = |error: io::Error| Error::start(Failure::from(error));
+    let fail = |error: io::Error| Error::start(Failure::from(error), false);
     loop {
         match baton.receive().map_err(|errno| fail(errno.into()))? {
             Some(Message::Executing) => executing = true,
@@ -506,8 +506,10 @@ pub fn start(socket: OwnedFd, child: &Child, audience: &mut dyn Audience) -> Res
                     .send(&Message::Go)
                     .map_err(|errno| fail(errno.into()))?;
             }
-            Some(Message::Failed { failure, .. }) => return Err(Error::start(failure)),
-            Some(Message::Done(_) | Message::Ready | Message::Go) => {}
+            Some(Message::Refused { program, failure }) => {
+                return Err(Error::start(failure, program));
+            }
+            Some(_) => {}
             None if executing => return Ok(()),
             None => {
                 return Err(Error::Vanished {
