@@ -114,8 +114,10 @@ pub const VERBS: &[Verb] = &[
     verb!(Other, events),
     verb!(Other, history),
     verb!(Other, info),
+    verb!(Other, import),
     verb!(Other, inspect),
     verb!(Other, kill),
+    verb!(Other, load),
     verb!(Other, logs),
     verb!(Hidden, man),
     verb!(Other, pause),
@@ -124,6 +126,7 @@ pub const VERBS: &[Verb] = &[
     verb!(Other, restart),
     verb!(Other, rm),
     verb!(Other, rmi),
+    verb!(Other, save),
     verb!(Other, start),
     verb!(Other, stats),
     verb!(Other, stop),
@@ -138,12 +141,15 @@ pub const VERBS: &[Verb] = &[
 /// `lighter image ...`: docker's longer names.
 const IMAGE: &[Verb] = &[
     verb!(Other, history),
+    verb!(Other, import),
     verb!(Other, image_inspect as "inspect"),
+    verb!(Other, load),
     verb!(Other, images as "ls"),
     verb!(Hidden, images as "list"),
     verb!(Other, pull),
     verb!(Other, rmi as "rm"),
     verb!(Hidden, rmi as "remove"),
+    verb!(Other, save),
     verb!(Other, tag),
 ];
 

@@ -220,6 +220,11 @@ impl ImageConfig {
         Ok(config)
     }
 
+    /// The bytes of a config made here.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
     /// Where the image runs.
     pub fn platform(&self) -> Platform {
         Platform::of(&self.os, &self.architecture, self.variant.as_deref())

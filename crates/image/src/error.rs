@@ -103,6 +103,15 @@ pub enum Error {
         /// is missing, or why it is wrong.
         problem: String,
     },
+    /// An archive cannot be read or written.
+    #[error(transparent)]
+    Archive(#[from] crate::archive::ArchiveError),
+    /// An archive lacks a blob its manifest names.
+    #[error("the archive is incomplete: blob {digest} is missing")]
+    Incomplete {
+        /// The blob.
+        digest: Digest,
+    },
     /// The store was written by a newer lighter.
     #[error("{} was written by a newer lighter (store version {found}; this one reads {known})", path.display())]
     NewerStore {

@@ -10,6 +10,8 @@
 //! `layer/mod.rs` for the pipeline of one layer, `store/mod.rs` for what is on
 //! disk and why it is valid at every instant.
 
+pub mod archive;
+mod arrival;
 mod config;
 mod digest;
 mod error;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::json::{JsonError, null_as_empty, parse};
 use crate::media_type::{self, Kind};
-use crate::{Digest, Platform};
+use crate::{Digest, Error, ImageConfig, Platform};
 
 const LAYERS_LIMIT: usize = 500;
 const MANIFESTS_LIMIT: usize = 1000;
@@ -113,6 +113,39 @@ pub struct Manifest {
         deserialize_with = "null_as_empty"
     )]
     pub annotations: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// The bytes of a manifest made here.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Whether it and its config describe an image; `digest` names it in the error.
+    pub(crate) fn check(&self, digest: &Digest, config: &ImageConfig) -> Result<(), Error> {
+        let not_an_image = |reason: String| {
+            Err(Error::NotAnImage {
+                digest: digest.clone(),
+                reason,
+            })
+        };
+        let (layers, diff_ids) = (self.layers.len(), config.rootfs.diff_ids.len());
+        if let Some(kind) = &self.artifact_type {
+            return not_an_image(format!("it is an artifact of type {kind:?}"));
+        }
+        if layers != diff_ids {
+            return not_an_image(format!(
+                "its manifest has {layers} layers, its config {diff_ids}"
+            ));
+        }
+        match self.layers.iter().find(|layer| !layer.is_layer()) {
+            Some(layer) => not_an_image(format!(
+                "a layer has the unknown media type {:?}",
+                layer.media_type
+            )),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The same image for several platforms.

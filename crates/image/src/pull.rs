@@ -1,23 +1,20 @@
 //! Pulling: reference -> descriptor -> manifest and config -> layers -> image.
 //!
 //! In: a [`Reference`]. Out: an [`Image`] of the store. `resolve.rs` finds the
-//! manifest for the platform, `layers.rs` fetches and unpacks what is missing,
-//! and [`Pull::commit`] makes it all visible in the one order that leaves the
-//! store valid whenever the power goes.
+//! manifest for the platform; `arrival.rs` fetches and unpacks what is missing
+//! and makes it visible.
 
-mod layers;
 mod resolve;
 
-use std::path::PathBuf;
-use std::thread::{self, Scope};
+pub(crate) use resolve::choose;
 
+use std::path::PathBuf;
+use std::thread;
+
+use crate::arrival::{Arrival, Arrived, Naming, Supply};
 use crate::registry::Session;
-use crate::store::{Entry, stored};
-use crate::{
-    Digest, Error, Event, Image, ImageConfig, LayerState, Platform, Progress, Reference, Store,
-};
-use layers::Arrived;
-use resolve::Resolved;
+use crate::store::stored;
+use crate::{Digest, Error, Event, Image, Platform, Progress, Reference, Store};
 
 /// What to do differently from `lighter pull NAME`.
 #[derive(Clone, Debug, Default)]
@@ -52,20 +49,27 @@ pub fn pull(
     progress: &dyn Progress,
 ) -> Result<Pulled, Error> {
     let _in_use = store.begin_use()?;
-    store.clean_layers()?;
+    store.clean()?;
     let session = Session::new(reference, &options.registries)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(crate::error::file("start a runtime for", store.layout()))?;
     let pulled = thread::scope(|scope| {
+        let supply = Supply::Registry(&session);
+        let arrival = Arrival {
+            store,
+            progress,
+            supply,
+            scope,
+        };
         let pull = Pull {
             store,
             reference,
             options,
             progress,
             session: &session,
-            scope,
+            arrival,
         };
         runtime.block_on(pull.run())
     });
@@ -83,8 +87,7 @@ struct Pull<'scope, 'env> {
     options: &'env PullOptions,
     progress: &'env dyn Progress,
     session: &'scope Session,
-    /// Where the threads of the layers live.
-    scope: &'scope Scope<'scope, 'env>,
+    arrival: Arrival<'scope, 'env>,
 }
 
 impl Pull<'_, '_> {
@@ -104,56 +107,19 @@ impl Pull<'_, '_> {
         }
         let mut resolved = self.resolve(&tag).await?;
         let config = self.config(&mut resolved).await?;
-        let arrived = self.layers(&resolved.manifest, &config).await?;
+        let arrived = self.arrival.layers(&resolved.manifest, &config).await?;
         let downloaded = arrived.iter().any(Arrived::is_new);
-        self.commit(&resolved, &config, arrived)?;
+        let naming = Naming {
+            reference: Some(stored(self.reference)),
+            source: Some(self.reference.clone()),
+        };
+        self.arrival
+            .commit(&resolved, &config, arrived, &[naming])?;
         let image = self.store.find(&stored(self.reference).to_string())?;
         Ok(Pulled {
             image,
             digest: resolved.target.digest,
             downloaded,
-        })
-    }
-
-    /// Bytes first, then their names, then the name of the whole.
-    fn commit(
-        &self,
-        resolved: &Resolved,
-        config: &ImageConfig,
-        arrived: Vec<Arrived>,
-    ) -> Result<(), Error> {
-        let mut finished = self.finish_layers(&resolved.manifest, config, arrived)?;
-        let new = finished.iter().any(Arrived::is_new);
-        if new {
-            self.store.sync_layers()?;
-        }
-        for layer in &mut finished {
-            layer.commit(self.store)?;
-        }
-        if new {
-            self.store.sync_blobs()?;
-            self.store.sync_layer_names()?;
-        }
-        for (digest, bytes) in &resolved.documents {
-            self.store.write_blob_as(digest, bytes)?;
-        }
-        for layer in &finished {
-            if let Some(digest) = layer.announced() {
-                self.progress.event(Event::Layer {
-                    digest,
-                    state: LayerState::Complete,
-                });
-            }
-        }
-        self.store.record(Entry {
-            reference: Some(stored(self.reference)),
-            id: resolved.manifest.config.digest.clone(),
-            target: resolved.target.clone(),
-            manifest: resolved.descriptor.digest.clone(),
-            size: finished.iter().map(Arrived::size).sum(),
-            created: config.created.clone(),
-            repo_digest: Some(self.reference.with_digest(&resolved.target.digest)),
-            stand_in: None,
         })
     }
 }

@@ -15,7 +15,9 @@ pub mod tar;
 mod unpack;
 
 pub use decompress::DecompressError;
+pub(crate) use decompress::{Decoder, sniff};
 pub use error::LayerError;
+pub(crate) use name::clean;
 pub(crate) use unpack::{Limits, Unpacked};
 
 use std::path::Path;

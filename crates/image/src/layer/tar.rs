@@ -11,8 +11,10 @@ use std::io::{self, BufRead, ErrorKind};
 mod header;
 mod pax;
 mod sparse;
+mod write;
 
 pub(crate) use sparse::Segment;
+pub use write::Writer;
 
 use header::Header;
 use pax::Records;

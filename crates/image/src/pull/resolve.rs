@@ -4,25 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Pull;
+use crate::arrival::Documents;
 use crate::registry::Fetched;
-use crate::{
-    Descriptor, Digest, Document, Error, Event, Image, ImageConfig, Index, Manifest, Platform,
-    Verifier,
-};
+use crate::{Descriptor, Document, Error, Event, Image, ImageConfig, Index, Platform, Verifier};
 
 const NESTING_LIMIT: usize = 4;
-
-/// What a reference means here and now.
-pub(super) struct Resolved {
-    /// What it names at its registry: an index or a manifest.
-    pub(super) target: Descriptor,
-    /// The chosen manifest.
-    pub(super) descriptor: Descriptor,
-    /// Its content.
-    pub(super) manifest: Manifest,
-    /// Every document on the way, for the store; the config is among them.
-    pub(super) documents: Vec<(Digest, Vec<u8>)>,
-}
 
 impl Pull<'_, '_> {
     fn platform(&self) -> Platform {
@@ -50,7 +36,7 @@ impl Pull<'_, '_> {
     }
 
     /// Follows indexes down to one manifest.
-    pub(super) async fn resolve(&self, wanted: &str) -> Result<Resolved, Error> {
+    pub(super) async fn resolve(&self, wanted: &str) -> Result<Documents, Error> {
         let top = self.session.manifest(wanted, None).await?;
         let target = top.descriptor.clone();
         let mut documents = Vec::new();
@@ -60,11 +46,11 @@ impl Pull<'_, '_> {
             match current.document {
                 Document::Manifest(manifest) => {
                     let descriptor = current.descriptor;
-                    return Ok(Resolved {
+                    return Ok(Documents {
                         target,
                         descriptor,
                         manifest,
-                        documents,
+                        all: documents,
                     });
                 }
                 Document::Index(index) => {
@@ -109,7 +95,7 @@ impl Pull<'_, '_> {
     }
 
     /// The config, kept among the documents, when it is one for this platform.
-    pub(super) async fn config(&self, resolved: &mut Resolved) -> Result<ImageConfig, Error> {
+    pub(super) async fn config(&self, resolved: &mut Documents) -> Result<ImageConfig, Error> {
         let descriptor = resolved.manifest.config.clone();
         let here = self.store.read_blob(&descriptor.digest).ok();
         let bytes = match here.or_else(|| embedded(&descriptor)) {
@@ -122,37 +108,14 @@ impl Pull<'_, '_> {
             source,
         })?;
         self.check(resolved, &config)?;
-        resolved.documents.push((descriptor.digest, bytes));
+        resolved.all.push((descriptor.digest, bytes));
         Ok(config)
     }
 
-    fn check(&self, resolved: &Resolved, config: &ImageConfig) -> Result<(), Error> {
-        let not_an_image = |reason: String| {
-            Err(Error::NotAnImage {
-                digest: resolved.descriptor.digest.clone(),
-                reason,
-            })
-        };
-        let (layers, diff_ids) = (resolved.manifest.layers.len(), config.rootfs.diff_ids.len());
-        if let Some(kind) = &resolved.manifest.artifact_type {
-            return not_an_image(format!("it is an artifact of type {kind:?}"));
-        }
-        if layers != diff_ids {
-            return not_an_image(format!(
-                "its manifest has {layers} layers, its config {diff_ids}"
-            ));
-        }
-        let unknown = resolved
+    fn check(&self, resolved: &Documents, config: &ImageConfig) -> Result<(), Error> {
+        resolved
             .manifest
-            .layers
-            .iter()
-            .find(|layer| !layer.is_layer());
-        if let Some(layer) = unknown {
-            return not_an_image(format!(
-                "a layer has the unknown media type {:?}",
-                layer.media_type
-            ));
-        }
+            .check(&resolved.descriptor.digest, config)?;
         let (wanted, found) = (self.platform(), config.platform());
         if config.os.is_empty() || wanted.distance(&found).is_some() {
             return Ok(());
@@ -181,7 +144,7 @@ fn embedded(descriptor: &Descriptor) -> Option<Vec<u8>> {
 }
 
 /// The entry that runs best on `platform`; attestations never do.
-fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor, Error> {
+pub(crate) fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor, Error> {
     let runnable = || index.manifests.iter().filter(|entry| entry.is_runnable());
     let fitting = runnable().filter_map(|entry| {
         // Without a platform anything may be meant: better than nothing at all.

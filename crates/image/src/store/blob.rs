@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Store, remove_file, write_atomic};
 use crate::error::file;
@@ -151,6 +151,20 @@ impl Partial {
     pub fn discard(&mut self) -> Result<(), Error> {
         self.length = 0;
         self.file.set_len(0).map_err(file("empty", &self.path))
+    }
+
+    /// Takes a finished file of the same filesystem as its bytes.
+    pub(crate) fn adopt(&mut self, source: &Path) -> Result<(), Error> {
+        fs::rename(source, &self.path).map_err(file("take", source))?;
+        let adopted = OpenOptions::new().read(true).append(true).open(&self.path);
+        let adopted = adopted.map_err(file("open", &self.path))?;
+        // Whoever waits for the old file finds that it lost its name, and looks again.
+        adopted
+            .try_lock()
+            .map_err(|error| file("lock", &self.path)(error.into()))?;
+        self.length = adopted.metadata().map_err(file("read", &self.path))?.len();
+        self.file = adopted;
+        Ok(())
     }
 
     /// Another handle on the same file, for the thread that writes it.

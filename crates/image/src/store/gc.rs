@@ -54,7 +54,7 @@ impl Store {
             Err(fs::TryLockError::Error(error)) => return Err(file("lock", &path)(error)),
         }
         remove_file(&self.images.join("gc.wanted"))?;
-        self.clean_layers()?;
+        self.clean()?;
         let marked = self.mark()?;
         let mut reclaimed = Reclaimed::default();
         self.sweep_blobs(&marked, &mut reclaimed)?;

@@ -242,19 +242,27 @@ impl Store {
         })
     }
 
+    /// The image's manifest in OCI's format; made, and kept, when it has another.
+    pub(crate) fn oci_manifest(&self, image: &Image) -> Result<Descriptor, Error> {
+        if image.descriptor.media_type == OCI_MANIFEST {
+            return Ok(image.descriptor.clone());
+        }
+        self.as_oci(image.manifest.clone())
+    }
+
     /// Keeps the image's manifest in OCI's format as well.
     fn stand_in(&self, entry: &Entry) -> Result<Descriptor, Error> {
         let (bytes, media_type) = self.read_manifest(entry)?;
-        let mut manifest = parse_manifest(&entry.manifest, &bytes, &media_type)?;
+        self.as_oci(parse_manifest(&entry.manifest, &bytes, &media_type)?)
+    }
+
+    fn as_oci(&self, mut manifest: Manifest) -> Result<Descriptor, Error> {
         manifest.media_type = Some(OCI_MANIFEST.to_owned());
         manifest.config.media_type = OCI_CONFIG.to_owned();
         for layer in &mut manifest.layers {
             layer.media_type = media_type::as_oci(&layer.media_type);
         }
-        let path = self.blob_path(&entry.manifest);
-        let bytes = serde_json::to_vec(&manifest)
-            .map_err(io::Error::from)
-            .map_err(file("write", &path))?;
+        let bytes = manifest.to_bytes();
         self.write_blob(&bytes)?;
         Ok(Descriptor::of(OCI_MANIFEST, &bytes))
     }

@@ -132,7 +132,7 @@ impl Store {
     }
 
     /// Removes what crashed processes left below `layers/`.
-    pub(crate) fn clean_layers(&self) -> Result<(), Error> {
+    pub(super) fn clean_layers(&self) -> Result<(), Error> {
         for name in self.layer_names()? {
             let path = self.layers.join(&name);
             let abandoned = name.starts_with(REMOVED)

@@ -3,6 +3,7 @@
 //! ```text
 //! ROOT/images/            an OCI image layout: skopeo inspect oci:ROOT/images:NAME
 //!   oci-layout index.json blobs/<algorithm>/<hex>
+//!   spool-<pid>-<n>/      what an archive holds, until it becomes blobs
 //!   partial/<hex>         a blob on its way; flock'd by who fetches it, kept for resuming
 //!   pins/<hex>.json       a container's snapshot uses these layers; void when its directory is gone
 //!   index.lock gc.lock    flock: writers of index.json; users (shared) against collectors
@@ -18,6 +19,7 @@ mod gc;
 mod index;
 mod layers;
 mod pin;
+mod spool;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -31,6 +33,7 @@ pub use index::Entry;
 pub(crate) use index::stored;
 pub use layers::LayerRecord;
 pub(crate) use layers::{Staging, chain_ids};
+pub(crate) use spool::{Spool, Spooled};
 
 use crate::Error;
 use crate::error::file;
@@ -95,6 +98,12 @@ impl Store {
     /// The OCI image layout, for other tools.
     pub fn layout(&self) -> &Path {
         &self.images
+    }
+
+    /// Removes what crashed processes left; quick, so every command that writes does it first.
+    pub(crate) fn clean(&self) -> Result<(), Error> {
+        self.clean_layers()?;
+        self.clean_spools()
     }
 
     /// Keeps the collector away until the value is dropped.

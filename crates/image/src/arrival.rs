@@ -1,25 +1,29 @@
-//! The layers of one image: which are missing, and how each arrives.
+//! How an image comes into the store, from a registry or from files: which
+//! layers are missing, how each arrives, and in which order all becomes visible.
 //!
 //! Several are on their way at once, each with its own pipeline
 //! (`layer/pipeline.rs`). A blob another process fetches is waited for: locks
 //! are taken in the order of digests, so two pulls never wait for each other.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Pull;
 use crate::error::file;
 use crate::layer::pipeline::{self, Failure, Input, Step};
 use crate::layer::{Limits, Unpacked};
-use crate::registry::Delivery;
-use crate::store::{LayerRecord, Partial, Staging, chain_ids};
-use crate::{Descriptor, Digest, Error, Event, ImageConfig, LayerState, Manifest, Store};
+use crate::registry::{Delivery, Session};
+use crate::store::{Entry, LayerRecord, Partial, Staging, chain_ids};
+use crate::{
+    Descriptor, Digest, Error, Event, ImageConfig, LayerState, Manifest, Progress, Reference, Store,
+};
 
 /// Pipelines at once: enough to hide latency, few enough for memory.
 const AT_ONCE: usize = 5;
@@ -30,7 +34,7 @@ const REPORT: Duration = Duration::from_millis(100);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// A layer that is here, or about to be.
-pub(super) enum Arrived {
+pub(crate) enum Arrived {
     /// Blob and tree were here before.
     Here {
         directory: PathBuf,
@@ -50,7 +54,7 @@ pub(super) enum Arrived {
 }
 
 /// An unpacked layer without a name.
-pub(super) struct Fresh {
+pub(crate) struct Fresh {
     blob: Digest,
     diff_id: Digest,
     partial: Partial,
@@ -69,12 +73,12 @@ struct Job {
 }
 
 impl Arrived {
-    pub(super) fn is_new(&self) -> bool {
+    pub(crate) fn is_new(&self) -> bool {
         matches!(self, Self::Unpacked(_) | Self::BlobOnly { .. })
     }
 
     /// The blob whose arrival people are waiting to hear of.
-    pub(super) fn announced(&self) -> Option<&Digest> {
+    pub(crate) fn announced(&self) -> Option<&Digest> {
         match self {
             Self::Here { .. } | Self::Twice(_) => None,
             Self::Unpacked(fresh) => Some(&fresh.blob),
@@ -82,7 +86,7 @@ impl Arrived {
         }
     }
 
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         match self {
             Self::Here { record, .. } | Self::BlobOnly { record, .. } => record.size,
             Self::Unpacked(fresh) => fresh.record.as_ref().map_or(0, |record| record.size),
@@ -109,7 +113,7 @@ impl Arrived {
     }
 
     /// Gives blob and tree their names; all bytes are synced by now.
-    pub(super) fn commit(&mut self, store: &Store) -> Result<(), Error> {
+    pub(crate) fn commit(&mut self, store: &Store) -> Result<(), Error> {
         match self {
             Self::Here { .. } | Self::Twice(_) => Ok(()),
             Self::BlobOnly { partial, .. } => store.commit_partial(partial),
@@ -128,9 +132,46 @@ impl Arrived {
     }
 }
 
-impl Pull<'_, '_> {
+/// Where bytes come from.
+pub(crate) enum Supply<'a> {
+    /// A repository of a registry.
+    Registry(&'a Session),
+    /// Files that become blobs of the store, by digest.
+    Files(&'a BTreeMap<Digest, PathBuf>),
+}
+
+/// The documents that make one image.
+pub(crate) struct Documents {
+    /// What its name points to: an index or a manifest.
+    pub(crate) target: Descriptor,
+    /// The manifest of the image itself.
+    pub(crate) descriptor: Descriptor,
+    /// Its content.
+    pub(crate) manifest: Manifest,
+    /// The bytes of all of them, config included.
+    pub(crate) all: Vec<(Digest, Vec<u8>)>,
+}
+
+/// Under which name an image becomes visible.
+pub(crate) struct Naming {
+    /// None for an image without a name.
+    pub(crate) reference: Option<Reference>,
+    /// The repository of a registry it came from.
+    pub(crate) source: Option<Reference>,
+}
+
+/// One image on its way.
+pub(crate) struct Arrival<'scope, 'env> {
+    pub(crate) store: &'env Store,
+    pub(crate) progress: &'env dyn Progress,
+    pub(crate) supply: Supply<'scope>,
+    /// Where the threads of the layers live.
+    pub(crate) scope: &'scope Scope<'scope, 'env>,
+}
+
+impl Arrival<'_, '_> {
     /// Gets every layer; bottom first, one for each of the manifest's.
-    pub(super) async fn layers(
+    pub(crate) async fn layers(
         &self,
         manifest: &Manifest,
         config: &ImageConfig,
@@ -239,20 +280,29 @@ impl Pull<'_, '_> {
         let here = self.store.find_layer(&job.diff_id, &job.chain_id)?;
         let blob_here = self.store.has_blob(&job.descriptor);
         let (sink, rest) = mpsc::channel(CHANNEL);
-        let input = if blob_here {
-            let path = self.store.blob_path(&job.descriptor.digest);
-            let stored = File::open(&path).map_err(file("open", &path))?;
-            Input {
-                stored,
-                length: job.descriptor.size,
-                rest: None,
+        let input = match &self.supply {
+            _ if blob_here => self.stored(&job.descriptor)?,
+            Supply::Registry(_) => {
+                partial.length = partial.length.min(job.descriptor.size);
+                let stored = partial.reopen()?;
+                Input {
+                    stored,
+                    length: partial.length,
+                    rest: Some(rest),
+                }
             }
-        } else {
-            partial.length = partial.length.min(job.descriptor.size);
-            Input {
-                stored: partial.reopen()?,
-                length: partial.length,
-                rest: Some(rest),
+            Supply::Files(files) => {
+                let path = files
+                    .get(&job.descriptor.digest)
+                    .ok_or_else(|| Error::Incomplete {
+                        digest: job.descriptor.digest.clone(),
+                    })?;
+                partial.adopt(path)?;
+                Input {
+                    stored: partial.reopen()?,
+                    length: partial.length,
+                    rest: None,
+                }
             }
         };
         let offset = input.length;
@@ -262,10 +312,11 @@ impl Pull<'_, '_> {
             Some(self.store.stage_layer()?)
         };
         let worked = self.start(job, input, staging.as_ref().map(Staging::root));
-        let delivered = if blob_here {
-            Ok(Delivery::Complete)
-        } else {
-            self.deliver(job, offset, sink).await
+        let delivered = match &self.supply {
+            Supply::Registry(session) if !blob_here => {
+                self.deliver(session, job, offset, sink).await
+            }
+            _ => Ok(Delivery::Complete),
         };
         let result = worked.await;
         let result = result.unwrap_or_else(|_| unreachable!("a pipeline sends its result"));
@@ -311,15 +362,27 @@ impl Pull<'_, '_> {
 
     async fn deliver(
         &self,
+        session: &Session,
         job: &Job,
         offset: u64,
         sink: mpsc::Sender<Bytes>,
     ) -> Result<Delivery, Error> {
         let retrying =
             |wait| self.layer_event(&job.descriptor.digest, LayerState::Retrying { wait });
-        self.session
+        session
             .stream_blob(&job.descriptor, offset, &sink, &retrying)
             .await
+    }
+
+    /// A blob that is here already.
+    fn stored(&self, descriptor: &Descriptor) -> Result<Input, Error> {
+        let path = self.store.blob_path(&descriptor.digest);
+        let stored = File::open(&path).map_err(file("open", &path))?;
+        Ok(Input {
+            stored,
+            length: descriptor.size,
+            rest: None,
+        })
     }
 
     fn worded(&self, job: &Job, failure: Failure) -> Error {
@@ -331,8 +394,53 @@ impl Pull<'_, '_> {
         }
     }
 
+    /// Makes the image visible under `entries`: bytes first, then their names,
+    /// then the names of the whole.
+    pub(crate) fn commit(
+        &self,
+        documents: &Documents,
+        config: &ImageConfig,
+        arrived: Vec<Arrived>,
+        references: &[Naming],
+    ) -> Result<(), Error> {
+        let mut finished = self.finish_layers(&documents.manifest, config, arrived)?;
+        let new = finished.iter().any(Arrived::is_new);
+        if new {
+            self.store.sync_layers()?;
+        }
+        for layer in &mut finished {
+            layer.commit(self.store)?;
+        }
+        if new {
+            self.store.sync_blobs()?;
+            self.store.sync_layer_names()?;
+        }
+        for (digest, bytes) in &documents.all {
+            self.store.write_blob_as(digest, bytes)?;
+        }
+        for digest in finished.iter().filter_map(Arrived::announced) {
+            self.layer_event(digest, LayerState::Complete);
+        }
+        for naming in references {
+            self.store.record(Entry {
+                reference: naming.reference.clone(),
+                id: documents.manifest.config.digest.clone(),
+                target: documents.target.clone(),
+                manifest: documents.descriptor.digest.clone(),
+                size: finished.iter().map(Arrived::size).sum(),
+                created: config.created.clone(),
+                repo_digest: naming
+                    .source
+                    .as_ref()
+                    .map(|r| r.with_digest(&documents.target.digest)),
+                stand_in: None,
+            })?;
+        }
+        Ok(())
+    }
+
     /// Decides, bottom first, what depends on the layers below, and describes each tree.
-    pub(super) fn finish_layers(
+    pub(crate) fn finish_layers(
         &self,
         manifest: &Manifest,
         config: &ImageConfig,
