@@ -106,6 +106,7 @@ pub const VERBS: &[Verb] = &[
     group!("container", "Manage containers", CONTAINER),
     group!("image", "Manage images", IMAGE),
     verb!(Management, oci),
+    verb!(Management, compose),
     verb!(Management, volume),
     verb!(Other, attach),
     verb!(Other, completion),

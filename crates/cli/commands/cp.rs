@@ -32,10 +32,12 @@ pub struct Args {
 
 /// One end of a copy.
 #[derive(Debug, PartialEq)]
-enum End<'a> {
+pub enum End<'a> {
     /// A tar stream.
     Stream,
+    /// A path here.
     Host(&'a str),
+    /// A container and a path in it.
     Container(&'a str, &'a str),
 }
 
@@ -68,7 +70,7 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
 }
 
 /// `NAME:PATH` is in a container unless it looks like a path: `./a:b` and `/a:b` do.
-fn end(text: &str) -> End<'_> {
+pub fn end(text: &str) -> End<'_> {
     match text.split_once(':') {
         _ if text == "-" => End::Stream,
         Some((name, path)) if !name.is_empty() && !name.starts_with(['/', '.']) => {

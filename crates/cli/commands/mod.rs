@@ -4,6 +4,7 @@
 
 pub mod attach;
 pub mod completion;
+pub mod compose;
 pub mod cp;
 pub mod create;
 pub mod events;

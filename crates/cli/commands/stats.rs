@@ -32,6 +32,24 @@ pub struct Args {
     containers: Vec<String>,
 }
 
+impl Args {
+    /// As if these were given on the command line.
+    pub fn of(
+        containers: Vec<String>,
+        format: Option<String>,
+        no_stream: bool,
+        no_trunc: bool,
+    ) -> Self {
+        Self {
+            all: false,
+            format,
+            no_stream,
+            no_trunc,
+            containers,
+        }
+    }
+}
+
 const TABLE: Table = Table {
     headings: &[
         ("Container", "CONTAINER"),

@@ -14,6 +14,7 @@ pub mod device_program;
 pub mod error;
 pub mod file;
 pub mod hook;
+pub mod interrupt;
 pub mod keeper;
 pub mod mount;
 pub mod namespace;

@@ -96,7 +96,7 @@ impl Walk<'_> {
             Shape::Short(object, expand) => self
                 .short(node, object, *expand)
                 .pop()
-                .unwrap_or(Node::new(Value::Null, ORIGIN)),
+                .unwrap_or(Node::new(Value::Null, Span::nowhere())),
             Shape::IntegerOr(object) => match node.value {
                 Value::Mapping(_) => self.object(node, object),
                 _ => self.scalar(node, &Shape::Integer(i64::MIN, i64::MAX)),
@@ -440,13 +440,6 @@ impl Walk<'_> {
         self.named(node, &Shape::OneOrList(&Shape::Scalar), false)
     }
 }
-
-/// Blames nothing; only for values that are never shown.
-const ORIGIN: Span = Span {
-    file: yaml::FileId(0),
-    start: yaml::Position { line: 1, column: 1 },
-    end: yaml::Position { line: 1, column: 1 },
-};
 
 fn host_line(host: &str, address: &str, span: Span) -> Node {
     let bare = address

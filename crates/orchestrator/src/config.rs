@@ -13,14 +13,16 @@ use crate::schema::{self, Object, Shape};
 use crate::yaml::{Mapping, Node, Scalar, Value};
 
 /// The project as one tree with its name on top. Networks, volumes, secrets and configs that no service uses are left
-/// out unless `all`.
+/// out unless `all`. Dollar signs stay single where variables were not replaced either.
 #[must_use]
-pub fn tree(project: &Project, all: bool) -> Node {
+pub fn tree(project: &Project, all: bool, interpolated: bool) -> Node {
     let mut tree = project.tree.clone();
     if !all {
         prune(&mut tree);
     }
-    escape(&mut tree);
+    if interpolated {
+        escape(&mut tree);
+    }
     let mut named = Node::mapping(tree.span);
     named.set("name", Node::text(&project.name, tree.span));
     if let (Some(named), Value::Mapping(rest)) = (named.as_mapping_mut(), tree.value) {

@@ -726,6 +726,58 @@ fn read(
     }
 }
 
+/// Ports from the short form, for `run -p`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn port(text: &str) -> std::result::Result<Vec<wish::PortBinding>, String> {
+    let ports = crate::short::port(&Node::text(text, crate::yaml::Span::nowhere()))?;
+    let ports = ports
+        .iter()
+        .map(|node| serde_json::from_value(crate::render::json(node)).map_err(|e| e.to_string()));
+    let service = Service {
+        ports: ports.collect::<std::result::Result<_, _>>()?,
+        ..Service::default()
+    };
+    alone(&service, |border| border.ports())
+}
+
+/// A mount from the short form, for `run -v`; relative paths start from `here`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn volume(text: &str, here: &Path) -> std::result::Result<wish::Mount, String> {
+    let node = crate::short::volume(&Node::text(text, crate::yaml::Span::nowhere()))?.remove(0);
+    let mut mount: Mount =
+        serde_json::from_value(crate::render::json(&node)).map_err(|error| error.to_string())?;
+    let source = mount.source.take();
+    if mount.r#type == "bind" {
+        mount.source = source.map(|path| {
+            crate::paths::absolute_path(&path, here, std::env::var("HOME").ok().as_deref())
+        });
+        return alone(&Service::default(), |border| border.mount(&mount));
+    }
+    let mut wish = alone(&Service::default(), |border| border.mount(&mount))?;
+    if let wish::MountSource::Volume { name, .. } = &mut wish.source {
+        *name = source;
+    }
+    Ok(wish)
+}
+
+/// Maps a part of a service that belongs to no project.
+fn alone<T>(
+    service: &Service,
+    map: impl FnOnce(&Border<'_>) -> Result<T>,
+) -> std::result::Result<T, String> {
+    let project = Project::empty();
+    map(&Border {
+        project: &project,
+        service,
+        name: "run",
+    })
+    .map_err(|error| error.reason)
+}
+
 /// Keys of a service that say how to bring it up, not what it is: changing them recreates nothing.
 const NOT_COMPARED: [&str; 9] = [
     "attach",

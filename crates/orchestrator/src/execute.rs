@@ -5,7 +5,6 @@
 //!
 //! Comes in: a [`Plan`], the [`Host`], how to play it. Goes out: nothing, or every step that failed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,8 +18,8 @@ use crate::plan::{Action, Plan, Until};
 pub struct Play<'a> {
     /// Most steps at a time.
     pub parallel: usize,
-    /// Set from outside to end early.
-    pub interrupted: &'a AtomicBool,
+    /// Whether somebody wants it to end early.
+    pub interrupted: &'a (dyn Fn() -> bool + Sync),
     /// How long waits may take in all.
     pub wait: Option<Duration>,
     /// Told of everything, from whichever thread does it.
@@ -176,7 +175,7 @@ impl Game<'_> {
 
     /// No step may begin any more.
     fn over(&self, board: &Board) -> bool {
-        let stopped = !board.errors.is_empty() || self.play.interrupted.load(Ordering::Relaxed);
+        let stopped = !board.errors.is_empty() || (self.play.interrupted)();
         stopped || !board.states.contains(&State::Waiting)
     }
 
@@ -258,7 +257,7 @@ impl Game<'_> {
                 pause = Duration::from_millis(10);
                 board = self.lock();
             }
-            let stopped = !board.errors.is_empty() || self.play.interrupted.load(Ordering::Relaxed);
+            let stopped = !board.errors.is_empty() || (self.play.interrupted)();
             let finished = !board
                 .states
                 .iter()

@@ -48,6 +48,26 @@ pub struct Project {
 }
 
 impl Project {
+    /// A project with nothing in it.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            name: String::new(),
+            directory: PathBuf::new(),
+            files: Vec::new(),
+            environment: Environment::default(),
+            tree: Node::mapping(Span::nowhere()),
+            disabled: Mapping::new(),
+            services: IndexMap::new(),
+            networks: IndexMap::new(),
+            volumes: IndexMap::new(),
+            secrets: IndexMap::new(),
+            configs: IndexMap::new(),
+            sources: Sources::default(),
+            warnings: Diagnostics::default(),
+        }
+    }
+
     /// The node at a path from the top of the tree.
     #[must_use]
     pub fn node(&self, path: &[&str]) -> Option<&Node> {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::Project;
 use crate::yaml::{Mapping, Node};
 
 /// Takes the services that are off out of the tree and gives them back.
@@ -37,4 +38,17 @@ pub(crate) fn profiles(service: &Node) -> impl Iterator<Item = &str> {
         .unwrap_or_default()
         .iter()
         .filter_map(Node::as_text)
+}
+
+/// Every profile that a service of the project has, active or not.
+#[must_use]
+pub fn all(project: &Project) -> Vec<String> {
+    let on = project
+        .tree
+        .get("services")
+        .and_then(Node::as_mapping)
+        .into_iter()
+        .flatten();
+    let services = on.chain(&project.disabled).map(|(_, entry)| &entry.value);
+    services.flat_map(profiles).map(str::to_owned).collect()
 }

@@ -120,15 +120,7 @@ pub fn reconcile(project: &Project, observed: &Observed, options: &Options) -> R
             .collect(),
         _ => project.with_dependencies(&options.services),
     };
-    let mut up = Up {
-        project,
-        observed,
-        options,
-        plan: Plan::default(),
-        services: BTreeMap::new(),
-        made: BTreeMap::new(),
-        stale: BTreeSet::new(),
-    };
+    let mut up = Up::new(project, observed, options);
     up.warn_about_orphans();
     up.images(&services)?;
     up.networks(&services)?;
@@ -139,6 +131,41 @@ pub fn reconcile(project: &Project, observed: &Observed, options: &Options) -> R
     up.rebuild_networks();
     if options.wait {
         up.wait_for_all(&services);
+    }
+    Ok(up.plan)
+}
+
+/// Plans what a one-off container of `service` needs: its image, networks, volumes, and the services that it depends on
+/// in the states that it waits for.
+///
+/// # Errors
+/// See [`Error`].
+pub fn dependencies(
+    project: &Project,
+    observed: &Observed,
+    options: &Options,
+    service: &str,
+) -> Result<Plan, Error> {
+    if !project.services.contains_key(service) {
+        return Err(Error::NoService(service.to_owned()));
+    }
+    let mut up = Up::new(project, observed, options);
+    up.warn_about_orphans();
+    let own = vec![service.to_owned()];
+    let all = if options.no_deps {
+        own.clone()
+    } else {
+        project.with_dependencies(&own)
+    };
+    up.images(&all)?;
+    up.networks(&all)?;
+    up.volumes(&all)?;
+    for name in all.iter().filter(|name| *name != service) {
+        up.service(name)?;
+    }
+    up.rebuild_networks();
+    for (other, dependency) in &project.services[service].depends_on {
+        up.dependency(other, dependency.condition, dependency.required, service);
     }
     Ok(up.plan)
 }
@@ -170,7 +197,19 @@ struct Up<'a> {
     stale: BTreeSet<String>,
 }
 
-impl Up<'_> {
+impl<'a> Up<'a> {
+    fn new(project: &'a Project, observed: &'a Observed, options: &'a Options) -> Self {
+        Self {
+            project,
+            observed,
+            options,
+            plan: Plan::default(),
+            services: BTreeMap::new(),
+            made: BTreeMap::new(),
+            stale: BTreeSet::new(),
+        }
+    }
+
     fn warn_about_orphans(&mut self) {
         for container in &self.observed.containers {
             let known = self.project.services.contains_key(&container.service)
@@ -923,7 +962,7 @@ fn parents(service: &crate::model::Service) -> Vec<&str> {
 }
 
 /// A hook as a program to run.
-fn hook(hook: &crate::model::Hook) -> Option<engine::exec::Exec> {
+pub(crate) fn hook(hook: &crate::model::Hook) -> Option<engine::exec::Exec> {
     Some(engine::exec::Exec {
         command: hook.command.clone()?,
         env: hook

@@ -91,6 +91,19 @@ pub struct Span {
     pub end: Position,
 }
 
+impl Span {
+    /// For nodes that were never written in a file.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        let start = Position { line: 1, column: 1 };
+        Self {
+            file: FileId(u32::MAX),
+            start,
+            end: start,
+        }
+    }
+}
+
 /// What Compose adds to YAML's tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {

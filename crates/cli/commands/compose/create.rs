@@ -1,0 +1,36 @@
+//! `lighter compose create`: makes containers without starting them.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use orchestrator::observe;
+use orchestrator::reconcile;
+
+use super::play::play;
+use super::project::Session;
+use super::up::Making;
+
+/// Create containers for services
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    making: Making,
+    services: Vec<String>,
+}
+
+/// Makes them.
+pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
+    let project = session.project(&args.services)?;
+    session.check_support(&project, &args.services)?;
+    let options = reconcile::Options {
+        no_start: true,
+        ..args.making.options(&args.services)?
+    };
+    let observed = observe::observe(&session.host, &project)?;
+    play(
+        &reconcile::reconcile(&project, &observed, &options)?,
+        session,
+        None,
+    )?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,34 @@
+//! `lighter compose pause`: freezes the containers of services.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use engine::list::Status;
+
+use super::project::Session;
+use crate::report::Each;
+
+/// Pause services
+#[derive(clap::Args)]
+pub struct Args {
+    services: Vec<String>,
+}
+
+/// Does it to every container in the right state.
+pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
+    let mut each = Each::default();
+    let containers = session.containers(&args.services)?;
+    for container in containers
+        .iter()
+        .filter(|container| container.status == Status::Running)
+    {
+        if session.dry_run()
+            || each
+                .check(session.host.engine.pause(&container.id))
+                .is_some()
+        {
+            eprintln!(" Container {}  Paused", container.name);
+        }
+    }
+    Ok(each.code())
+}

@@ -1,0 +1,34 @@
+//! `lighter compose unpause`: lets the frozen containers of services go on.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use engine::list::Status;
+
+use super::project::Session;
+use crate::report::Each;
+
+/// Unpause services
+#[derive(clap::Args)]
+pub struct Args {
+    services: Vec<String>,
+}
+
+/// Does it to every container in the right state.
+pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
+    let mut each = Each::default();
+    let containers = session.containers(&args.services)?;
+    for container in containers
+        .iter()
+        .filter(|container| container.status == Status::Paused)
+    {
+        if session.dry_run()
+            || each
+                .check(session.host.engine.unpause(&container.id))
+                .is_some()
+        {
+            eprintln!(" Container {}  Unpaused", container.name);
+        }
+    }
+    Ok(each.code())
+}
