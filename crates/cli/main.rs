@@ -26,6 +26,9 @@ mod report;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(words) = commands::monitor::asked(&arguments) {
+        return commands::monitor::main(words);
+    }
     if let Some(words) = commands::oci::asked(&arguments) {
         return commands::oci::main(words);
     }

@@ -19,6 +19,7 @@ pub mod kill;
 pub mod load;
 pub mod logs;
 pub mod man;
+pub mod monitor;
 pub mod oci;
 pub mod pause;
 pub mod port;

@@ -4,14 +4,15 @@
 //! that somebody answers for the container. It holds both until the container has ended.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::attach::{Attach, Ended, Session};
 use crate::create::Created;
 use crate::list::Status;
+use crate::record::Record;
 use crate::wire::{Connection, Frame, Wants};
 use crate::{Engine, Error, Result};
 
@@ -28,7 +29,7 @@ impl Engine {
         let Some((alive, _lock)) = self.ready_to_start(&id)? else {
             return Ok(());
         };
-        self.launch(&id, alive, Wants::default())?;
+        self.launch(&self.record(&id)?, alive, Wants::default())?;
         Ok(())
     }
 
@@ -39,37 +40,23 @@ impl Engine {
         let Some((alive, lock)) = self.ready_to_start(&id)? else {
             return self.attach(&id, how);
         };
-        let connection = self.launch(&id, alive, how.wants(true))?;
+        let record = self.record(&id)?;
+        let connection = self.launch(&record, alive, how.wants(true))?;
         drop(lock);
-        Session::new(self, &self.record(&id)?, connection, how)?.run()
+        Session::new(self, &record, connection, how)?.run()
     }
 
     /// Starts what [`Engine::create`] just made, so that there is no moment in which nobody answers for it. With `how` this
     /// process's streams are attached until the container ends. A container made with `--rm` is gone when it did not start.
     pub fn run(&self, created: Created, how: Option<&Attach>) -> Result<Option<Ended>> {
-        let id = created.id.clone();
+        let record = self.record(&created.id)?;
         let Some(alive) = created.alive.keep() else {
             return Ok(None);
         };
         let wants = how.map(|how| how.wants(true)).unwrap_or_default();
-        let connection = match self.launch(&id, alive, wants) {
-            Ok(connection) => connection,
-            Err(error) => {
-                let record = self.record(&id)?;
-                if record.config.auto_remove {
-                    self.remove(
-                        &id,
-                        crate::remove::Remove {
-                            force: true,
-                            volumes: true,
-                        },
-                    )?;
-                }
-                return Err(error);
-            }
-        };
+        let connection = self.launch(&record, alive, wants)?;
         match how {
-            Some(how) => Session::new(self, &self.record(&id)?, connection, how)?
+            Some(how) => Session::new(self, &record, connection, how)?
                 .run()
                 .map(Some),
             None => Ok(None),
@@ -94,50 +81,52 @@ impl Engine {
     }
 
     /// Execs a monitor and waits until it says that the program runs.
-    fn launch(&self, id: &str, alive: File, wants: Wants) -> Result<Connection> {
+    fn launch(&self, record: &Record, alive: File, wants: Wants) -> Result<Connection> {
+        let id = record.id.as_str();
         let (ours, theirs) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
         let mut connection = Connection::new(ours).map_err(Error::system("set up a socket"))?;
         connection.send(&Frame::Hello(wants));
-        let program = crate::program::of_ours()?;
-        let mut monitor = Command::new(program.path());
-        monitor
-            .arg0("lighter")
-            .args([
-                MONITOR.as_ref(),
-                self.paths.root().as_os_str(),
-                self.paths.state().as_os_str(),
-                id.as_ref(),
-            ])
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::from(alive))
-            .stderr(Stdio::null());
-        let mut child = monitor.spawn().map_err(Error::system("start a monitor"))?;
-        // Its copies are the monitor's alone now: what it closes is closed.
-        drop(monitor);
+        let mut child = self.monitor(id, theirs, alive)?;
         let answer = wait_for_answer(&mut connection);
         if !matches!(answer, Ok(Answer::Ready)) {
             // It ends by itself; reaped here, it leaves no zombie in a long-lived caller.
             let _ = child.wait();
         }
-        let name = || {
-            self.record(id)
-                .map_or_else(|_| id.to_owned(), |record| record.name)
+        let failed = |cause: String, code| Error::Start {
+            name: record.name.clone(),
+            cause,
+            code,
         };
         match answer? {
             Answer::Ready => Ok(connection),
-            Answer::Failed(failure) => Err(Error::Start {
-                name: name(),
-                cause: failure.cause,
-                code: failure.code,
-            }),
-            Answer::Gone => Err(Error::Start {
-                name: name(),
-                cause: "its monitor ended without a word (was it killed?)".to_owned(),
-                code: 125,
-            }),
+            Answer::Failed(failure) => Err(failed(failure.cause, failure.code)),
+            Answer::Gone => {
+                self.repair_one(id)?;
+                let cause = "its monitor ended without a word (was it killed?)";
+                Err(failed(cause.to_owned(), 125))
+            }
         }
+    }
+
+    /// A monitor, from a copy of this program that no container can write. It is part of no session, and the descriptors it
+    /// gets are its alone.
+    fn monitor(&self, id: &str, socket: UnixStream, alive: File) -> Result<Child> {
+        let program = kernel::protect::open()
+            .map_err(|e| Error::system("make a protected copy of this program")(e.into()))?;
+        // Opened anew by the child: the descriptor itself is closed when it execs.
+        let path = format!("/proc/self/fd/{}", program.as_raw_fd());
+        Command::new(path)
+            .arg0("lighter")
+            .arg(MONITOR)
+            .args([self.paths.root(), self.paths.state()])
+            .arg(id)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(socket)))
+            .stdout(Stdio::from(alive))
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(Error::system("start a monitor"))
     }
 }
 

@@ -103,8 +103,8 @@ pub enum Error {
         #[source]
         source: kernel::netlink::Error,
     },
-    /// A step of making a network or of taking it down.
-    #[error("cannot change network {network}")]
+    /// A step of taking a network down.
+    #[error("cannot take network {network} down")]
     Steps {
         /// The network.
         network: String,

@@ -16,7 +16,7 @@ use super::{Monitor, runtime_states};
 use crate::health::{Check, Health};
 use crate::prepare::Prepared;
 use crate::record::{FORMAT, ProcessId, Record, State};
-use crate::{Error, Result, disk, etc, networking, oom, process};
+use crate::{Error, Result, disk, etc, networking, process};
 
 /// How a run went.
 #[derive(Debug, Clone, Default)]
@@ -375,7 +375,7 @@ impl Run {
         self.drain(monitor, true, usize::MAX);
         self.log.end(false);
         self.log.end(true);
-        let oom_killed = oom::kills(&self.container) > 0;
+        let oom_killed = kernel::cgroup::tree::oom_killed(&self.container.state.cgroup);
         if let Some(probe) = self
             .health
             .as_mut()

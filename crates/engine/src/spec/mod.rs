@@ -23,7 +23,7 @@ use crate::user::User;
 
 pub(crate) use mounts::bind_options;
 pub(crate) use process::exec_process;
-pub(crate) use resources::resources;
+pub(crate) use resources::limits;
 pub(crate) use sandbox::namespace_path;
 
 /// What the engine looked up for one start.
@@ -132,6 +132,14 @@ pub fn spec(config: &ContainerConfig, around: &Surroundings) -> Result<Spec> {
     spec.set_hostname(sandbox::hostname(config, &around.id));
     spec.set_domainname(config.domainname.clone());
     Ok(spec)
+}
+
+/// Paths that are hidden and paths that are read-only, for people to see.
+pub(crate) fn masks(config: &ContainerConfig) -> (Vec<String>, Vec<String>) {
+    (
+        sandbox::masked_paths(config, 0),
+        sandbox::readonly_paths(config),
+    )
 }
 
 /// The container's place in the cgroup tree.

@@ -28,11 +28,17 @@ const ALLOWED: [(char, i64, Option<i64>); 9] = [
     ('c', 136, None),
 ];
 
-/// The limits.
-pub(crate) fn resources(config: &ContainerConfig, around: &Surroundings) -> Result<LinuxResources> {
+/// Limits and device rules.
+pub(super) fn resources(config: &ContainerConfig, around: &Surroundings) -> Result<LinuxResources> {
+    let mut resources = limits(config, around)?;
+    resources.set_devices(Some(device_rules(config, around)?));
+    Ok(resources)
+}
+
+/// The limits alone.
+pub(crate) fn limits(config: &ContainerConfig, around: &Surroundings) -> Result<LinuxResources> {
     let wish = &config.resources;
     let mut resources = LinuxResources::default();
-    resources.set_devices(Some(device_rules(config, around)?));
     resources.set_memory(memory(wish)?);
     resources.set_cpu(cpu(wish)?);
     resources.set_block_io(block_io(wish, around)?);
