@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,7 @@ const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 const VETH_INFO_PEER: u16 = 1;
+const IFLA_BRPORT_MODE: u16 = 4;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
 
 const IFA_ADDRESS: u16 = 1;
@@ -227,6 +228,9 @@ pub struct Veth {
     pub bridge: String,
     /// Whether other isolated ports of the bridge cannot be reached (since Linux 4.18).
     pub isolated: bool,
+    /// Whether the bridge may send a packet back to where it came from. Needed to reach oneself by
+    /// a published port where br_netfilter translates addresses before the bridge decides.
+    pub hairpin: bool,
     /// The largest packet in bytes, for both ends.
     pub mtu: Option<u32>,
     /// The name of the end in the container.
@@ -300,10 +304,11 @@ impl Netlink {
         }))
     }
 
-    /// Makes a cable with its far end in `target`, both ends up, the near end on its bridge.
+    /// Makes a cable with its far end in `target`, the near end up and on its bridge.
     ///
     /// One message does all of it: rtnetlink sets master, address and flags of a new link, and
-    /// makes a veth's peer straight in the namespace that the peer's attributes name.
+    /// makes a veth's peer straight in the namespace that the peer's attributes name. The far end
+    /// stays down, so that the container can say how it wants IPv6 before the kernel configures it.
     pub fn add_veth(&mut self, veth: &Veth, target: Target) -> Result<(), Error> {
         let bridge = self.index(&veth.bridge)?;
         let mut message = Message::new(RTM_NEWLINK, CHANGE | CREATE | EXCLUSIVE)
@@ -320,22 +325,32 @@ impl Netlink {
                 data.put_nest(VETH_INFO_PEER, |peer| put_peer(peer, veth, target));
             });
         }))?;
-        match veth.isolated {
-            true => self.isolate(&veth.name),
+        match veth.isolated || veth.hairpin {
+            true => self.set_port(veth),
             false => Ok(()),
         }
     }
 
-    /// Forbids a bridge port to reach the bridge's other isolated ports.
-    fn isolate(&mut self, name: &str) -> Result<(), Error> {
-        let index = self.index(name)?;
+    /// Says how the bridge treats a port; a port of a link that is just made takes no such wish.
+    fn set_port(&mut self, veth: &Veth) -> Result<(), Error> {
+        let index = self.index(&veth.name)?;
         let message = Message::new(RTM_NEWLINK, CHANGE).body(&link_header(index, 0));
         self.0.change(message.nest(IFLA_LINKINFO, |info| {
             info.put_text(IFLA_INFO_SLAVE_KIND, "bridge");
             info.put_nest(IFLA_INFO_SLAVE_DATA, |port| {
-                port.put_bytes(IFLA_BRPORT_ISOLATED, &[1])
+                port.put_bytes(IFLA_BRPORT_ISOLATED, &[veth.isolated.into()]);
+                port.put_bytes(IFLA_BRPORT_MODE, &[veth.hairpin.into()]);
             });
         }))
+    }
+
+    /// Moves a link to another namespace under another name; there it is down and has no address.
+    pub fn move_link(&mut self, name: &str, rename: &str, target: Target) -> Result<(), Error> {
+        let index = self.index(name)?;
+        let message = Message::new(RTM_NEWLINK, CHANGE).body(&link_header(index, 0));
+        let (kind, value) = target_attribute(target);
+        self.0
+            .change(message.text(IFLA_IFNAME, rename).bytes(kind, &value))
     }
 
     /// Sets a link up. Fails with `ENODEV` when it is missing.
@@ -477,6 +492,51 @@ impl Netlink {
     }
 }
 
+// ---- what the ops do: each opens a socket where it is, and finds its work done without complaint.
+
+/// [`crate::Op::BridgeAdd`].
+pub fn have_bridge(bridge: &Bridge) -> Result<(), Error> {
+    unless(libc::EEXIST, Netlink::open()?.add_bridge(bridge))
+}
+
+/// [`crate::Op::VethAdd`].
+pub fn have_veth(veth: &Veth, target: Target) -> Result<(), Error> {
+    Netlink::open()?.add_veth(veth, target)
+}
+
+/// [`crate::Op::LinkMove`].
+pub fn move_link(name: &str, rename: &str, target: Target) -> Result<(), Error> {
+    Netlink::open()?.move_link(name, rename, target)
+}
+
+/// [`crate::Op::LinkUp`].
+pub fn link_up(name: &str) -> Result<(), Error> {
+    Netlink::open()?.set_up(name)
+}
+
+/// [`crate::Op::LinkDelete`].
+pub fn drop_link(name: &str) -> Result<(), Error> {
+    unless(libc::ENODEV, Netlink::open()?.delete_link(name))
+}
+
+/// [`crate::Op::AddressAdd`].
+pub fn have_address(address: &Address) -> Result<(), Error> {
+    unless(libc::EEXIST, Netlink::open()?.add_address(address))
+}
+
+/// [`crate::Op::RouteAdd`].
+pub fn have_route(route: &Route) -> Result<(), Error> {
+    unless(libc::EEXIST, Netlink::open()?.add_route(route))
+}
+
+/// What is done already, or missing already, is no error.
+fn unless(errno: i32, result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(error) if error.errno() == errno => Ok(()),
+        other => other,
+    }
+}
+
 /// Runs `act` with the calling thread in another network namespace, then comes back.
 ///
 /// Sockets that `act` opens stay in that namespace. Needs `CAP_SYS_ADMIN`; setns(2).
@@ -491,15 +551,20 @@ pub fn inside<T>(namespace: BorrowedFd<'_>, act: impl FnOnce() -> T) -> Result<T
 }
 
 fn put_peer(peer: &mut Message, veth: &Veth, target: Target) {
-    peer.put_body(&link_header(0, IFF_UP));
+    peer.put_body(&link_header(0, 0));
     peer.put_text(IFLA_IFNAME, &veth.peer);
     peer.put_bytes(IFLA_ADDRESS, &veth.peer_mac.0);
     if let Some(mtu) = veth.mtu {
         peer.put_bytes(IFLA_MTU, &mtu.to_ne_bytes());
     }
+    let (kind, value) = target_attribute(target);
+    peer.put_bytes(kind, &value);
+}
+
+fn target_attribute(target: Target) -> (u16, [u8; 4]) {
     match target {
-        Target::Process(pid) => peer.put_bytes(IFLA_NET_NS_PID, &pid.to_ne_bytes()),
-        Target::Namespace(fd) => peer.put_bytes(IFLA_NET_NS_FD, &fd.as_raw_fd().to_ne_bytes()),
+        Target::Process(pid) => (IFLA_NET_NS_PID, pid.to_ne_bytes()),
+        Target::Namespace(fd) => (IFLA_NET_NS_FD, fd.to_ne_bytes()),
     }
 }
 

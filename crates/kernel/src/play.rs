@@ -113,6 +113,33 @@ pub fn play_after(script: &Script, pid: i32) -> Vec<Error> {
     failed
 }
 
+/// Play steps for a container that runs already: those of its side with the calling thread in its
+/// network namespace.
+///
+/// Must be called from a process with one thread.
+///
+/// # Errors
+/// [`Error::Step`] names the step that failed; what was done before it is the caller's to undo.
+pub fn play_network(script: &Script, child: Child) -> Result<(), Error> {
+    let fail = |index, failure: Failure| word(script, index, failure);
+    let mut inside = Actor::new(None).map_err(|failure| fail(0, failure))?;
+    let mut outside = Actor::new(None).map_err(|failure| fail(0, failure))?;
+    let path = format!("/proc/{}/ns/net", child.pid);
+    let namespace = namespace_at(path.as_ref()).map_err(|failure| fail(0, failure))?;
+    outside.child = Some(child);
+    for (index, step) in script.steps.iter().enumerate() {
+        let result = match step.side {
+            Side::Host => step.op.run(&mut outside),
+            Side::Container => {
+                crate::netlink::inside(namespace.as_fd(), || step.op.run(&mut inside))
+                    .unwrap_or_else(|error| Err(error.into()))
+            }
+        };
+        result.map_err(|failure| fail(index, failure))?;
+    }
+    Ok(())
+}
+
 struct Player<'s> {
     script: &'s Script,
     actor: Actor,

@@ -15,7 +15,7 @@ use crate::file::{self, Root};
 use crate::namespace::{self, Namespace};
 use crate::op::{Device, Exec, IdMapping, Inside, MountSource, Op, Propagation, Tree};
 use crate::play::Child;
-use crate::{caps, cgroup, hook, mount, process, program, schedule, seccomp, tty};
+use crate::{caps, cgroup, hook, mount, netlink, nft, process, program, schedule, seccomp, tty};
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -213,17 +213,35 @@ impl Op {
 
             // The player does these itself; a script that has them elsewhere is wrong.
             Op::Clone(_) | Op::AwaitStart => Err(Errno::INVAL.into()),
-            network => run_network(network, actor.child.as_ref().map(|child| child.pid)),
+            network => run_network(network, actor),
         }
     }
 }
 
 /// The operations on network interfaces and on the firewall.
-fn run_network(op: &Op, _child: Option<i32>) -> Result<()> {
-    Err(Failure {
-        errno: libc::ENOSYS,
-        note: format!("{op:?}"),
-    })
+fn run_network(op: &Op, actor: &Actor) -> Result<()> {
+    match op {
+        Op::VethAdd(veth) => netlink::have_veth(veth, target(actor)?)?,
+        Op::BridgeAdd(bridge) => netlink::have_bridge(bridge)?,
+        Op::LinkMove { name, rename } => netlink::move_link(name, rename, target(actor)?)?,
+        Op::LinkUp { name } => netlink::link_up(name)?,
+        Op::LinkDelete { name } => netlink::drop_link(name)?,
+        Op::AddressAdd(address) => netlink::have_address(address)?,
+        Op::RouteAdd(route) => netlink::have_route(route)?,
+        Op::FirewallAdd { table, elements } => nft::have(table, elements)?,
+        Op::FirewallRemove { table, elements } => nft::drop_elements(table, elements)?,
+        Op::FirewallDelete { table } => nft::drop_table(table)?,
+        Op::ForwardAllow { bridge } => nft::allow_forward(bridge)?,
+        Op::ForwardForget { bridge } => nft::forget_forward(bridge)?,
+        _ => return Err(Errno::INVAL.into()),
+    }
+    Ok(())
+}
+
+/// The network namespace of the container's process.
+fn target(actor: &Actor) -> Result<netlink::Target> {
+    let pid = actor.pid()?.try_into().map_err(|_| Errno::SRCH)?;
+    Ok(netlink::Target::Process(pid))
 }
 
 fn join(namespace: Namespace, path: &Path) -> Result<()> {

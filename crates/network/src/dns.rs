@@ -5,10 +5,12 @@
 //! leases on disk; whatever they do not know goes as raw bytes to the host's own name servers.
 //! Read next: RFC 1035, RFC 6891 (sizes), RFC 7766 (TCP).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::{Error, Networks};
+use kernel::nft::{Chain, Family, Field, Hook, Rule, Table, Term, Value};
+
+use crate::{Error, Networks, Protocol};
 
 /// What a server answers, and whom it asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,5 +45,44 @@ impl Server {
 impl AsFd for Server {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.poll.as_fd()
+    }
+}
+
+/// Where containers find the server.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+
+/// The port it listens on. Not 53: a container may run a name server of its own on every address.
+const PORT: u16 = 15353;
+
+/// The table inside the container that leads port 53 of 127.0.0.11 to the server.
+pub(crate) fn redirect() -> Table {
+    let rule = |protocol: Protocol| Rule {
+        terms: vec![
+            Term::Family(Family::Ip4),
+            Term::Is {
+                field: Field::Destination4,
+                value: Value::Address(ADDRESS.into()),
+                not: false,
+            },
+            Term::TransportIs(protocol.number()),
+            Term::Is {
+                field: Field::DestinationPort,
+                value: Value::Port(53),
+                not: false,
+            },
+            Term::TranslateTo(ADDRESS.into(), PORT),
+        ],
+        comment: "lighter answers names".into(),
+    };
+    Table {
+        name: "lighter-dns".into(),
+        sets: Vec::new(),
+        chains: vec![Chain {
+            name: "output".into(),
+            hook: Hook::Output,
+            priority: -100,
+            nat: true,
+            rules: vec![rule(Protocol::Udp), rule(Protocol::Tcp)],
+        }],
     }
 }

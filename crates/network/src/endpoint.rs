@@ -1,16 +1,19 @@
 //! A container's place in a network: its addresses, its cable, its ports, its names.
 //!
-//! In: a [`Network`](crate::Network) and a [`Wish`]. Out: an [`Endpoint`], which is what lies on
-//! disk as the lease, and the [`Step`]s that make it and take it down: both pure functions.
-//! Read next: `firewall.rs`.
+//! In: a [`Network`] and a [`Wish`]. Out: an [`Endpoint`], which is what lies on disk as the lease,
+//! and the [`Step`]s that make it and take it down: pure functions of the lease.
+//! Read next: `bridge.rs` (the network's own steps), `firewall.rs`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use kernel::Step;
-use kernel::netlink::{Cidr, Mac};
+use kernel::netlink::{Address, Cidr, Mac, Route, Veth};
+use kernel::nft::Table;
+use kernel::{Op, Step};
 use serde::{Deserialize, Serialize};
 
-use crate::port::{Publish, Published, Reservation};
+use crate::instance::mac;
+use crate::port::{Published, Reservation};
+use crate::{Network, bridge, dns, firewall};
 
 /// What a container wants of one network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub struct Endpoint {
     pub network: String,
     /// The network's id.
     pub network_id: String,
-    /// Its id: 64 hexadecimal digits.
+    /// Its own id: 64 hexadecimal digits.
     pub id: String,
     /// The interface's name inside.
     pub interface: String,
@@ -61,6 +64,95 @@ pub struct Endpoint {
     pub names: Vec<String>,
 }
 
+impl Endpoint {
+    /// Its addresses, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = Cidr> {
+        self.ipv4.into_iter().chain(self.ipv6)
+    }
+
+    /// Takes down what only this endpoint needed. Nothing there is no error.
+    pub fn undo(&self, table: &str) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let elements = firewall::endpoint_elements(self);
+        if !elements.is_empty() {
+            let remove = Op::FirewallRemove {
+                table: table.into(),
+                elements,
+            };
+            steps.push(Step::host(remove, "its ports are published no more"));
+        }
+        let cable = Op::LinkDelete {
+            name: self.host_interface.clone(),
+        };
+        steps.push(Step::host(
+            cable,
+            "its cable, when its network namespace still has the other end",
+        ));
+        steps
+    }
+
+    /// The cable to its bridge.
+    fn cable(&self, network: &Network) -> Veth {
+        Veth {
+            name: self.host_interface.clone(),
+            mac: mac(&[&self.id, "host"]),
+            bridge: network.bridge.clone(),
+            isolated: network.isolates(),
+            hairpin: !self.ports.is_empty(),
+            mtu: network.mtu(),
+            peer: self.interface.clone(),
+            peer_mac: self.mac,
+        }
+    }
+
+    /// What the container does on its end of the cable.
+    fn inside(&self, has_ipv6: bool) -> Vec<Step> {
+        let name = &self.interface;
+        let mut steps = Vec::new();
+        if has_ipv6 {
+            let (key, value, why) = match self.ipv6 {
+                None => ("disable_ipv6", "1", "the network has no IPv6"),
+                Some(_) => (
+                    "accept_ra",
+                    "0",
+                    "no neighbour becomes the container's router",
+                ),
+            };
+            let name = format!("net.ipv6.conf.{name}.{key}");
+            steps.push(Step::container(
+                Op::Sysctl {
+                    name,
+                    value: value.into(),
+                },
+                why,
+            ));
+        }
+        steps.extend(self.addresses().map(|address| {
+            let address = Address {
+                link: name.clone(),
+                address,
+            };
+            Step::container(Op::AddressAdd(address), "its address on the network")
+        }));
+        steps.push(Step::container(
+            Op::LinkUp { name: name.clone() },
+            "the cable carries from now on",
+        ));
+        steps.extend(self.gateways.iter().map(|gateway| {
+            let route = Route {
+                destination: None,
+                gateway: *gateway,
+                link: name.clone(),
+            };
+            Step::container(
+                Op::RouteAdd(route),
+                "everything else goes through the bridge",
+            )
+        }));
+        steps
+    }
+}
+
 /// All endpoints of one container.
 #[derive(Debug)]
 pub struct Attached {
@@ -68,12 +160,57 @@ pub struct Attached {
     pub endpoints: Vec<Endpoint>,
     /// The sockets that keep the published ports. Whoever lives as long as the container holds it.
     pub reservation: Reservation,
+    /// The network of each endpoint.
+    pub(crate) networks: Vec<Network>,
+    pub(crate) table: Table,
+    pub(crate) has_ipv6: bool,
 }
 
 impl Attached {
-    /// The steps that make all of it true, to be played after the container's clone.
+    /// The steps that make all of it true, to be played after the container's clone: first what the
+    /// host does, then what the container does, so that the baton passes once.
     pub fn steps(&self) -> Vec<Step> {
-        Vec::new()
+        let mut steps = self.outside();
+        steps.extend(loopback());
+        steps.extend(self.inside());
+        let redirect = Op::FirewallAdd {
+            table: dns::redirect(),
+            elements: Vec::new(),
+        };
+        steps.push(Step::container(
+            redirect,
+            "port 53 of 127.0.0.11 is our name server",
+        ));
+        steps
+    }
+
+    /// The same for a container that runs: it has its loopback and its way to our name server.
+    pub(crate) fn joining_steps(&self) -> Vec<Step> {
+        self.outside().into_iter().chain(self.inside()).collect()
+    }
+
+    fn outside(&self) -> Vec<Step> {
+        let one = |(network, endpoint): (&Network, &Endpoint)| {
+            let elements = firewall::endpoint_elements(endpoint);
+            let mut steps = bridge::steps(network, &self.table, elements, self.has_ipv6);
+            let cable = Op::VethAdd(endpoint.cable(network));
+            steps.push(Step::host(
+                cable,
+                "a cable from the bridge into the container",
+            ));
+            steps
+        };
+        self.networks
+            .iter()
+            .zip(&self.endpoints)
+            .flat_map(one)
+            .collect()
+    }
+
+    fn inside(&self) -> impl Iterator<Item = Step> {
+        self.endpoints
+            .iter()
+            .flat_map(|endpoint| endpoint.inside(self.has_ipv6))
     }
 
     /// The published ports.
@@ -87,12 +224,9 @@ impl Attached {
 
 /// The steps of a container with no network but its own loopback.
 pub fn loopback() -> Vec<Step> {
-    let up = kernel::Op::LinkUp { name: "lo".into() };
+    let up = Op::LinkUp { name: "lo".into() };
     vec![Step::container(
         up,
         "programs talk to themselves over 127.0.0.1",
     )]
 }
-
-/// Wishes for ports, for [`crate::Networks::attach`].
-pub type Ports<'a> = &'a [Publish];

@@ -103,8 +103,8 @@ pub enum Error {
         #[source]
         source: kernel::netlink::Error,
     },
-    /// A step of taking a network down.
-    #[error("cannot take network {network} down")]
+    /// A step of making a network or of taking it down.
+    #[error("cannot change network {network}")]
     Steps {
         /// The network.
         network: String,

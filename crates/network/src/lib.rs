@@ -11,6 +11,7 @@
 //! [`Attached::steps`] for its script, [`dns::Server::open`] once it has a process, and
 //! [`Networks::detach`] when it has ended. [`Networks::repair`] frees what a crash left.
 
+mod bridge;
 pub mod dns;
 pub mod endpoint;
 mod error;
@@ -25,7 +26,7 @@ mod state;
 pub use endpoint::{Attached, Endpoint, Wish};
 pub use error::Error;
 pub use firewall::Watch;
-pub use network::{Definition, Driver, Network, Subnet};
+pub use network::{Definition, Driver, Network, Subnet, SubnetWish};
 pub use port::{Protocol, Publish, Published, Reservation};
 pub use state::Networks;
 

@@ -1,15 +1,46 @@
 //! [`Networks`]: definitions under `root`, leases under `state`, and what changes them.
+//!
+//! ```text
+//! ROOT/networks/NAME.json                        a definition, kept over reboots
+//! STATE/networks/lock                            held while leases change
+//! STATE/networks/forwarding                      whether this host was a router before us
+//! STATE/networks/ID/endpoints/CONTAINER.json     a lease
+//! STATE/networks/ID/addresses/ADDRESS            a symlink to the container's id
+//! ```
+//!
+//! An address is taken by making its symlink: the kernel lets only one process win, and a crash
+//! leaves a name that says whose it was. Read next: `state/files.rs`, `endpoint.rs`.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crate::{Attached, Definition, Endpoint, Error, Network, Publish, Wish};
+use kernel::netlink::{Cidr, Netlink};
+use kernel::play::Child;
+use kernel::{Script, Step};
+
+use crate::instance::{self, Instance, hash};
+use crate::network::wanted_bridge;
+use crate::{
+    Attached, Definition, Driver, Endpoint, Error, Network, Publish, Published, Reservation,
+    Subnet, Wish, bridge, firewall, ipam, port,
+};
+
+mod files;
+
+/// The networks that nobody creates.
+const PREDEFINED: [(&str, Driver); 3] = [
+    ("bridge", Driver::Bridge),
+    ("host", Driver::Host),
+    ("none", Driver::None),
+];
 
 /// All networks of one lighter (one pair of root and state directories).
 #[derive(Clone, Debug)]
 pub struct Networks {
     root: PathBuf,
     state: PathBuf,
+    instance: Instance,
 }
 
 impl Networks {
@@ -18,40 +49,263 @@ impl Networks {
         Networks {
             root: root.join("networks"),
             state: state.join("networks"),
+            instance: Instance::new(root, state),
         }
     }
 
+    /// The name of the firewall table.
+    pub fn table_name(&self) -> String {
+        self.instance.table()
+    }
+
+    // ---- definitions ------------------------------------------------------------------------
+
     /// All networks by name, `bridge`, `host` and `none` included.
     pub fn list(&self) -> Result<Vec<Network>, Error> {
-        let _ = (&self.root, &self.state);
-        Ok(Vec::new())
+        for (name, _) in PREDEFINED {
+            self.find(name)?;
+        }
+        self.definitions()
     }
 
     /// The network with this name, this id, or the only one whose id starts so.
     pub fn find(&self, name_or_id: &str) -> Result<Network, Error> {
-        Err(Error::NotFound(name_or_id.into()))
+        if let Some(network) = self.definition(name_or_id)? {
+            return Ok(network);
+        }
+        if let Some((name, driver)) = PREDEFINED.into_iter().find(|(name, _)| *name == name_or_id) {
+            return self.predefine(name, driver);
+        }
+        let mut found = self.definitions()?;
+        found.retain(|network| !name_or_id.is_empty() && network.id.starts_with(name_or_id));
+        match (found.pop(), found.is_empty()) {
+            (Some(network), true) => Ok(network),
+            (Some(_), false) => Err(Error::Invalid(format!("network {name_or_id} is ambiguous"))),
+            (None, _) => Err(Error::NotFound(name_or_id.into())),
+        }
     }
 
     /// Makes a network. Nothing of it is in the kernel before the first container joins.
     pub fn create(&self, definition: Definition) -> Result<Network, Error> {
-        Err(Error::Exists(definition.name))
+        definition.check()?;
+        if PREDEFINED.iter().any(|(name, _)| *name == definition.name)
+            || self.definition(&definition.name)?.is_some()
+        {
+            return Err(Error::Exists(definition.name));
+        }
+        let _lock = self.lock()?;
+        let id = hash(&[&files::nonce(), &definition.name]);
+        let network = Network {
+            subnets: self.subnets(&definition, &id)?,
+            bridge: match wanted_bridge(&definition) {
+                Some(bridge) => self.unused_bridge(bridge)?,
+                None => self.instance.bridge(&definition.name, &id),
+            },
+            id,
+            name: definition.name,
+            driver: definition.driver,
+            created: jiff::Timestamp::now().to_string(),
+            internal: definition.internal,
+            ipv6: definition.ipv6,
+            attachable: definition.attachable,
+            options: definition.options,
+            labels: definition.labels,
+        };
+        match files::create(&self.definition_path(&network.name), &network)? {
+            true => Ok(network),
+            false => Err(Error::Exists(network.name)),
+        }
     }
 
     /// Removes a network; fails with [`Error::InUse`] while containers are on it.
     pub fn remove(&self, name_or_id: &str) -> Result<Network, Error> {
-        Err(Error::NotFound(name_or_id.into()))
+        let network = self.find(name_or_id)?;
+        if PREDEFINED.iter().any(|(name, _)| *name == network.name) {
+            return Err(Error::Predefined(network.name));
+        }
+        let _lock = self.lock()?;
+        let endpoints = self.endpoints(&network)?;
+        if !endpoints.is_empty() {
+            let containers = endpoints.iter().map(display_name).collect();
+            return Err(Error::InUse {
+                network: network.name,
+                containers,
+            });
+        }
+        self.take_down(&network)?;
+        files::remove(&self.definition_path(&network.name))?;
+        files::remove_tree(&self.state.join(&network.id))?;
+        Ok(network)
     }
+
+    fn definition_path(&self, name: &str) -> PathBuf {
+        self.root.join(format!("{name}.json"))
+    }
+
+    fn definition(&self, name: &str) -> Result<Option<Network>, Error> {
+        // A name with a slash in it is no name, and would be another path.
+        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+            return Ok(None);
+        }
+        files::read(&self.definition_path(name))
+    }
+
+    fn definitions(&self) -> Result<Vec<Network>, Error> {
+        let names = files::names(&self.root)?;
+        let read = |name: &String| files::read(&self.root.join(name)).transpose();
+        names
+            .iter()
+            .filter(|name| name.ends_with(".json"))
+            .filter_map(read)
+            .collect()
+    }
+
+    /// Writes a network down that everybody expects to be there.
+    fn predefine(&self, name: &str, driver: Driver) -> Result<Network, Error> {
+        let _lock = self.lock()?;
+        let id = self.instance.predefined_id(name);
+        let is_bridge = driver == Driver::Bridge;
+        let network = Network {
+            bridge: if is_bridge {
+                self.instance.bridge(name, &id)
+            } else {
+                String::new()
+            },
+            subnets: if is_bridge {
+                vec![self.chosen_subnet(None)?]
+            } else {
+                Vec::new()
+            },
+            id,
+            name: name.into(),
+            driver,
+            created: jiff::Timestamp::now().to_string(),
+            internal: false,
+            ipv6: false,
+            attachable: false,
+            options: Default::default(),
+            labels: Default::default(),
+        };
+        let path = self.definition_path(name);
+        files::create(&path, &network)?;
+        Ok(files::read(&path)?.unwrap_or(network))
+    }
+
+    fn subnets(&self, definition: &Definition, id: &str) -> Result<Vec<Subnet>, Error> {
+        let mut subnets = Vec::new();
+        for wish in definition
+            .subnets
+            .iter()
+            .filter(|wish| wish.subnet.is_some())
+        {
+            let Some(subnet) = wish.subnet else { continue };
+            self.must_be_free(subnet)?;
+            let first = subnet
+                .nth(1)
+                .ok_or_else(|| Error::Invalid(format!("subnet {subnet} is too small")))?;
+            subnets.push(Subnet {
+                subnet,
+                gateway: wish.gateway.unwrap_or(first),
+                range: wish.range,
+                reserved: wish.reserved.clone(),
+                chosen: false,
+            });
+        }
+        let has = |subnets: &[Subnet], ipv4| {
+            subnets
+                .iter()
+                .any(|one| one.subnet.address.is_ipv4() == ipv4)
+        };
+        if !has(&subnets, true) {
+            subnets.insert(0, self.chosen_subnet(None)?);
+        }
+        if definition.ipv6 && !has(&subnets, false) {
+            subnets.push(with_first_as_gateway(ipam::choose_subnet6(id)));
+        }
+        Ok(subnets)
+    }
+
+    /// Another network's subnet must not overlap; routes may, the person asked for it.
+    fn must_be_free(&self, subnet: Cidr) -> Result<(), Error> {
+        for network in self.definitions()? {
+            if network
+                .subnets
+                .iter()
+                .any(|other| other.subnet.overlaps(subnet))
+            {
+                return Err(Error::Overlap {
+                    subnet,
+                    with: format!("network {}", network.name),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// A subnet that no route of the host, no address and no other network has.
+    fn chosen_subnet(&self, instead_of: Option<&Network>) -> Result<Subnet, Error> {
+        let mut taken = self.taken_by_host()?;
+        let others = self
+            .definitions()?
+            .into_iter()
+            .filter(|other| Some(&other.id) != instead_of.map(|own| &own.id));
+        taken.extend(
+            others
+                .flat_map(|other| other.subnets)
+                .map(|subnet| subnet.subnet),
+        );
+        ipam::choose_subnet(&taken).map(with_first_as_gateway)
+    }
+
+    fn taken_by_host(&self) -> Result<Vec<Cidr>, Error> {
+        let refused = |source| Error::Kernel {
+            what: "cannot list the host's routes".into(),
+            source,
+        };
+        let mut netlink = Netlink::open().map_err(refused)?;
+        let mut taken = netlink.routes().map_err(refused)?;
+        taken.extend(
+            netlink
+                .addresses()
+                .map_err(refused)?
+                .into_iter()
+                .map(|(_, address)| address),
+        );
+        taken.extend(files::host_resolvers());
+        Ok(taken)
+    }
+
+    fn unused_bridge(&self, bridge: String) -> Result<String, Error> {
+        let taken = self
+            .definitions()?
+            .iter()
+            .any(|other| other.bridge == bridge)
+            || Netlink::open()
+                .and_then(|mut netlink| netlink.index(&bridge))
+                .is_ok();
+        match taken {
+            true => Err(Error::Invalid(format!(
+                "an interface {bridge} exists already"
+            ))),
+            false => Ok(bridge),
+        }
+    }
+
+    // ---- leases -----------------------------------------------------------------------------
 
     /// The endpoints on a network.
     pub fn endpoints(&self, network: &Network) -> Result<Vec<Endpoint>, Error> {
-        let _ = network;
-        Ok(Vec::new())
+        files::endpoints(&self.endpoints_directory(&network.id))
     }
 
     /// The endpoints of a container.
     pub fn endpoints_of(&self, container: &str) -> Result<Vec<Endpoint>, Error> {
-        let _ = container;
-        Ok(Vec::new())
+        let mut endpoints = Vec::new();
+        for id in self.active()? {
+            endpoints.extend(files::read::<Endpoint>(&self.lease_path(&id, container))?);
+        }
+        endpoints.sort_by(|one, other| one.interface.cmp(&other.interface));
+        Ok(endpoints)
     }
 
     /// Leases a place in each network for a container, and its ports: all of it or nothing.
@@ -61,38 +315,485 @@ impl Networks {
         wishes: &[Wish],
         ports: &[Publish],
     ) -> Result<Attached, Error> {
-        let _ = (container, wishes, ports);
-        Err(Error::PoolsExhausted)
+        // Left over from a run of the same container that nobody cleaned up after.
+        if !self.endpoints_of(container)?.is_empty() {
+            self.detach(container)?;
+        }
+        let networks = wishes
+            .iter()
+            .map(|wish| self.joinable(&wish.network))
+            .collect::<Result<Vec<_>, _>>()?;
+        let _lock = self.lock()?;
+        let leased = self.lease_all(container, wishes, networks, ports);
+        if leased.is_err() {
+            self.forget(container)?;
+        }
+        leased
+    }
+
+    fn lease_all(
+        &self,
+        container: &str,
+        wishes: &[Wish],
+        networks: Vec<Network>,
+        ports: &[Publish],
+    ) -> Result<Attached, Error> {
+        let mut attached = Attached {
+            endpoints: Vec::new(),
+            networks: Vec::new(),
+            reservation: Reservation::default(),
+            table: firewall::table(&self.instance.table(), self.closed()?),
+            has_ipv6: files::host_has_ipv6(),
+        };
+        let way_out = way_out(wishes, &networks);
+        for (at, (wish, network)) in wishes.iter().zip(networks).enumerate() {
+            let network = self.settle(network)?;
+            let interface = wish.interface.clone().unwrap_or_else(|| format!("eth{at}"));
+            let mut endpoint = self.lease(container, &network, wish, interface)?;
+            if way_out == Some(at) {
+                endpoint.gateways = network
+                    .subnets
+                    .iter()
+                    .map(|subnet| subnet.gateway)
+                    .collect();
+                endpoint.ports = publish(&network, &endpoint, ports, &mut attached.reservation)
+                    .map_err(|error| self.name_container(error))?;
+            }
+            files::write(&self.lease_path(&network.id, container), &endpoint)?;
+            attached.networks.push(network);
+            attached.endpoints.push(endpoint);
+        }
+        Ok(attached)
+    }
+
+    /// The network, if a container can have an endpoint on it.
+    fn joinable(&self, name: &str) -> Result<Network, Error> {
+        let network = self.find(name)?;
+        match network.driver {
+            Driver::Bridge => Ok(network),
+            _ => Err(Error::Invalid(format!(
+                "network {name} cannot be joined beside others"
+            ))),
+        }
+    }
+
+    /// Chooses a subnet again when the host got a route to it since, and nobody is on the network.
+    fn settle(&self, network: Network) -> Result<Network, Error> {
+        let Some(old) = network
+            .subnets
+            .iter()
+            .position(|subnet| subnet.chosen && subnet.subnet.address.is_ipv4())
+        else {
+            return Ok(network);
+        };
+        let used = !files::names(&self.endpoints_directory(&network.id))?.is_empty();
+        let there = || {
+            Netlink::open()
+                .and_then(|mut netlink| netlink.index(&network.bridge))
+                .is_ok()
+        };
+        if used
+            || there()
+            || !self
+                .taken_by_host()?
+                .iter()
+                .any(|taken| taken.overlaps(network.subnets[old].subnet))
+        {
+            return Ok(network);
+        }
+        let mut network = network;
+        network.subnets[old] = self.chosen_subnet(Some(&network))?;
+        files::write(&self.definition_path(&network.name), &network)?;
+        Ok(network)
+    }
+
+    fn lease(
+        &self,
+        container: &str,
+        network: &Network,
+        wish: &Wish,
+        interface: String,
+    ) -> Result<Endpoint, Error> {
+        if !crate::network::is_interface_name(&interface) {
+            return Err(Error::Invalid(format!(
+                "\"{interface}\" cannot be the name of an interface"
+            )));
+        }
+        let ipv4 = self.lease_address(container, network, true, wish.ipv4.map(IpAddr::V4))?;
+        let ipv6 = self.lease_address(container, network, false, wish.ipv6.map(IpAddr::V6))?;
+        let id = hash(&[container, &network.id, &files::nonce()]);
+        let mut names = wish.names.clone();
+        names.extend(container.get(..12).map(str::to_owned));
+        Ok(Endpoint {
+            container: container.into(),
+            network: network.name.clone(),
+            network_id: network.id.clone(),
+            interface,
+            host_interface: instance::host_interface(&id),
+            mac: wish
+                .mac
+                .unwrap_or_else(|| ipam::mac_for(ipv4.map(|cidr| cidr.address), &id)),
+            ipv4,
+            ipv6,
+            id,
+            gateways: Vec::new(),
+            ports: Vec::new(),
+            names,
+        })
+    }
+
+    fn lease_address(
+        &self,
+        container: &str,
+        network: &Network,
+        ipv4: bool,
+        wanted: Option<IpAddr>,
+    ) -> Result<Option<Cidr>, Error> {
+        let Some(subnet) = network.subnet(ipv4) else {
+            return match wanted {
+                Some(address) => Err(Error::Invalid(format!(
+                    "network {} has no subnet for {address}",
+                    network.name
+                ))),
+                None => Ok(None),
+            };
+        };
+        let directory = self.state.join(&network.id).join("addresses");
+        let address = match wanted {
+            Some(address) => claim_wanted(&directory, container, network, subnet, address)?,
+            None => claim_any(&directory, container, network, subnet)?,
+        };
+        Ok(Cidr::new(address, subnet.subnet.prefix))
     }
 
     /// Takes a container out of all its networks, and down what only it needed. Nothing to do is
     /// no error; goes on after a failure and returns the first.
     pub fn detach(&self, container: &str) -> Result<(), Error> {
-        let _ = container;
-        Ok(())
+        let endpoints = self.endpoints_of(container)?;
+        let results: Vec<_> = endpoints
+            .iter()
+            .map(|endpoint| self.undo(endpoint))
+            .collect();
+        results.into_iter().collect()
     }
 
-    /// Joins one more network while the container (process `pid`) runs.
-    pub fn connect(&self, container: &str, pid: u32, wish: Wish) -> Result<Endpoint, Error> {
-        let _ = (container, pid, wish);
-        Err(Error::PoolsExhausted)
+    /// Takes one endpoint down, and its network when it was the last.
+    fn undo(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        let table = self.instance.table();
+        // Without the lock: deleting a cable waits for the kernel, and concerns nobody else.
+        let undone = play(&endpoint.network, endpoint.undo(&table));
+        let _lock = self.lock()?;
+        self.forget_lease(&endpoint.network_id, &endpoint.container)?;
+        let left = files::names(&self.endpoints_directory(&endpoint.network_id))?;
+        if left.is_empty()
+            && let Some(network) = self.definition(&endpoint.network)?
+        {
+            self.take_down(&network)?;
+        }
+        undone
     }
 
-    /// Leaves one network while the container runs.
-    pub fn disconnect(&self, container: &str, network: &str) -> Result<(), Error> {
-        let _ = (container, network);
-        Ok(())
+    /// Removes what a network without endpoints has in the kernel, and the table with the last one.
+    fn take_down(&self, network: &Network) -> Result<(), Error> {
+        let table = self.instance.table();
+        let mut steps = bridge::undo(network, &table);
+        if self.active()?.is_empty() {
+            let delete = kernel::Op::FirewallDelete { table };
+            steps.push(Step::host(delete, "no container is on any network"));
+        }
+        play(&network.name, steps)
     }
 
     /// Frees what belongs to containers that are not `alive` (full ids); returns their ids.
     pub fn repair(&self, alive: &BTreeSet<String>) -> Result<Vec<String>, Error> {
-        let _ = alive;
-        Ok(Vec::new())
+        let mut dead = BTreeSet::new();
+        for id in files::names(&self.state)? {
+            for lease in files::names(&self.endpoints_directory(&id))? {
+                dead.extend(lease.strip_suffix(".json").map(str::to_owned));
+            }
+            // A process that was killed between an address and its lease left only the address.
+            for (_, holder) in files::claims(&self.state.join(&id).join("addresses"))? {
+                dead.insert(holder);
+            }
+        }
+        dead.retain(|container| !alive.contains(container));
+        for container in &dead {
+            self.detach(container)?;
+            let _lock = self.lock()?;
+            self.forget(container)?;
+        }
+        Ok(dead.into_iter().collect())
+    }
+
+    // ---- while a container runs -------------------------------------------------------------
+
+    /// Joins one more network while the container runs; `process` is its first one. The caller must
+    /// be the only thread of its process.
+    pub fn connect(&self, container: &str, process: Child, wish: Wish) -> Result<Endpoint, Error> {
+        let network = self.joinable(&wish.network)?;
+        let joined = self.endpoints_of(container)?;
+        if joined
+            .iter()
+            .any(|endpoint| endpoint.network_id == network.id)
+        {
+            return Err(Error::Invalid(format!(
+                "container {container} is already on network {}",
+                network.name
+            )));
+        }
+        let used = |name: &String| joined.iter().any(|endpoint| endpoint.interface == *name);
+        let interface = wish.interface.clone().or_else(|| {
+            (0..)
+                .map(|number| format!("eth{number}"))
+                .find(|name| !used(name))
+        });
+        let attached = {
+            let _lock = self.lock()?;
+            let wish = Wish { interface, ..wish };
+            self.lease_all(container, &[wish], vec![network], &[])?
+        };
+        let script = Script::new(attached.joining_steps());
+        let played = kernel::play::play_network(&script, process);
+        let Some(endpoint) = attached.endpoints.into_iter().next() else {
+            return Err(Error::NotFound(container.into()));
+        };
+        let Err(source) = played else {
+            return Ok(endpoint);
+        };
+        self.undo(&endpoint)?;
+        Err(Error::Steps {
+            network: endpoint.network,
+            source,
+        })
+    }
+
+    /// Leaves one network while the container runs.
+    pub fn disconnect(&self, container: &str, network: &str) -> Result<(), Error> {
+        let network = self.find(network)?;
+        match files::read::<Endpoint>(&self.lease_path(&network.id, container))? {
+            Some(endpoint) => self.undo(&endpoint),
+            None => Err(Error::Invalid(format!(
+                "container {container} is not on network {}",
+                network.name
+            ))),
+        }
     }
 
     /// Brings a running container's firewall elements back, and the table with them.
     pub fn reapply(&self, container: &str) -> Result<(), Error> {
-        let _ = container;
+        for endpoint in self.endpoints_of(container)? {
+            let Some(network) = self.definition(&endpoint.network)? else {
+                continue;
+            };
+            let table = firewall::table(&self.instance.table(), self.closed()?);
+            let elements = firewall::endpoint_elements(&endpoint);
+            play(
+                &network.name,
+                bridge::steps(&network, &table, elements, files::host_has_ipv6()),
+            )?;
+        }
         Ok(())
     }
+
+    // ---- paths and locks --------------------------------------------------------------------
+
+    pub(crate) fn endpoints_directory(&self, network_id: &str) -> PathBuf {
+        self.state.join(network_id).join("endpoints")
+    }
+
+    fn lease_path(&self, network_id: &str, container: &str) -> PathBuf {
+        self.endpoints_directory(network_id)
+            .join(format!("{container}.json"))
+    }
+
+    fn lock(&self) -> Result<std::fs::File, Error> {
+        files::lock(&self.state.join("lock"))
+    }
+
+    /// The ids of networks that containers are on.
+    fn active(&self) -> Result<Vec<String>, Error> {
+        let mut ids = files::names(&self.state)?;
+        ids.retain(|id| {
+            files::names(&self.endpoints_directory(id)).is_ok_and(|leases| !leases.is_empty())
+        });
+        Ok(ids)
+    }
+
+    /// Whether forwarding was off before the first container of this boot.
+    fn closed(&self) -> Result<bool, Error> {
+        let path = self.state.join("forwarding");
+        if let Some(before) = files::read::<String>(&path)? {
+            return Ok(before == "off");
+        }
+        let off = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
+            .is_ok_and(|text| text.trim() == "0");
+        files::write(&path, &if off { "off" } else { "on" })?;
+        Ok(off)
+    }
+
+    fn forget(&self, container: &str) -> Result<(), Error> {
+        for id in files::names(&self.state)? {
+            self.forget_lease(&id, container)?;
+        }
+        Ok(())
+    }
+
+    /// The lease last, so that a crash in between leaves something that says what to repair.
+    fn forget_lease(&self, network_id: &str, container: &str) -> Result<(), Error> {
+        for (path, holder) in files::claims(&self.state.join(network_id).join("addresses"))? {
+            if holder == container {
+                files::remove(&path)?;
+            }
+        }
+        files::remove(&self.lease_path(network_id, container))
+    }
+
+    /// A port that another container of ours has is better named by that container.
+    fn name_container(&self, error: Error) -> Error {
+        let Error::PortInUse { port, holder } = error else {
+            return error;
+        };
+        let has_port = |endpoint: &Endpoint| {
+            endpoint
+                .ports
+                .iter()
+                .any(|published| overlaps(published, &port))
+        };
+        let ours = self
+            .active()
+            .unwrap_or_default()
+            .into_iter()
+            .flat_map(|id| files::endpoints(&self.endpoints_directory(&id)).unwrap_or_default())
+            .find(has_port);
+        let holder = ours
+            .map(|endpoint| format!("container {}", display_name(&endpoint)))
+            .or(holder);
+        Error::PortInUse { port, holder }
+    }
+}
+
+/// The network that gives a container its default route and publishes its ports.
+fn way_out(wishes: &[Wish], networks: &[Network]) -> Option<usize> {
+    let open = |at: &usize| networks.get(*at).is_some_and(|network| !network.internal);
+    (0..wishes.len())
+        .filter(open)
+        .rev()
+        .max_by_key(|at| wishes[*at].gateway_priority)
+}
+
+fn publish(
+    network: &Network,
+    endpoint: &Endpoint,
+    ports: &[Publish],
+    reservation: &mut Reservation,
+) -> Result<Vec<Published>, Error> {
+    let mut published = Vec::new();
+    for wish in ports {
+        let addresses = port::host_addresses(
+            wish,
+            network.publish_address(),
+            endpoint.ipv4.is_some(),
+            endpoint.ipv6.is_some(),
+        )?;
+        published.extend(reservation.take(wish, &addresses)?);
+    }
+    Ok(published)
+}
+
+fn with_first_as_gateway(subnet: Cidr) -> Subnet {
+    let gateway = subnet.nth(1).unwrap_or(subnet.address);
+    Subnet {
+        subnet,
+        gateway,
+        range: None,
+        reserved: Default::default(),
+        chosen: true,
+    }
+}
+
+fn claim_wanted(
+    directory: &Path,
+    container: &str,
+    network: &Network,
+    subnet: &Subnet,
+    address: IpAddr,
+) -> Result<IpAddr, Error> {
+    if !ipam::usable(subnet, address) {
+        let text = format!(
+            "{address} is no address for a container in subnet {} of network {}",
+            subnet.subnet, network.name
+        );
+        return Err(Error::Invalid(text));
+    }
+    match files::claim(directory, address, container)? {
+        None => Ok(address),
+        Some(holder) if holder == container => Ok(address),
+        Some(holder) => Err(Error::AddressInUse {
+            network: network.name.clone(),
+            address,
+            holder,
+        }),
+    }
+}
+
+/// The first free address after the one leased last, so that an address rests before it is reused.
+fn claim_any(
+    directory: &Path,
+    container: &str,
+    network: &Network,
+    subnet: &Subnet,
+) -> Result<IpAddr, Error> {
+    let hint = directory.with_file_name(if subnet.gateway.is_ipv4() {
+        "last"
+    } else {
+        "last6"
+    });
+    let last = files::read::<IpAddr>(&hint).unwrap_or_default();
+    for address in ipam::candidates(subnet, last) {
+        if files::claim(directory, address, container)?.is_none() {
+            files::write(&hint, &address)?;
+            return Ok(address);
+        }
+    }
+    Err(Error::AddressesExhausted {
+        network: network.name.clone(),
+        subnet: subnet.subnet,
+    })
+}
+
+/// Plays steps of the host that do not need each other; goes on after a failure, returns the first.
+fn play(network: &str, steps: Vec<Step>) -> Result<(), Error> {
+    let failures = kernel::play::play_after(&Script::new(steps), 0);
+    match failures.into_iter().next() {
+        Some(source) => Err(Error::Steps {
+            network: network.into(),
+            source,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn display_name(endpoint: &Endpoint) -> String {
+    endpoint
+        .names
+        .first()
+        .unwrap_or(&endpoint.container)
+        .clone()
+}
+
+/// Whether `port` (as [`Error::PortInUse`] has it) cannot be bound because of `published`.
+fn overlaps(published: &Published, port: &str) -> bool {
+    let parse = || {
+        let (place, protocol) = port.rsplit_once('/')?;
+        let place: std::net::SocketAddr = place.parse().ok()?;
+        Some(
+            protocol == published.protocol.to_string()
+                && place.port() == published.host_port
+                && place.is_ipv4() == published.host_ip.is_ipv4()
+                && (place.ip() == published.host_ip
+                    || place.ip().is_unspecified()
+                    || published.host_ip.is_unspecified()),
+        )
+    };
+    parse().unwrap_or(false)
 }

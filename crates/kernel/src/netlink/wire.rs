@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use netlink_sys::{Socket, SocketAddr};
 
+use crate::error::Failure;
+
 /// `NLM_F_REQUEST | NLM_F_ACK`: what every message of ours that changes something carries.
 pub(crate) const CHANGE: u16 = 0x1 | 0x4;
 /// `NLM_F_REQUEST`: a message inside a batch, which is acknowledged as a whole.
@@ -82,6 +84,19 @@ impl From<Error> for io::Error {
     }
 }
 
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            Error::Refused { why, source } => Failure {
+                note: why.unwrap_or_default(),
+                ..Failure::from(source)
+            },
+            Error::Open(source) | Error::Talk(source) => source.into(),
+            other => io::Error::other(other).into(),
+        }
+    }
+}
+
 /// One netlink message under construction.
 pub(crate) struct Message {
     bytes: Vec<u8>,
@@ -131,10 +146,6 @@ impl Message {
         self
     }
 
-    pub(crate) fn u8(self, kind: u16, value: u8) -> Self {
-        self.bytes(kind, &[value])
-    }
-
     /// An attribute that contains the attributes that `fill` adds.
     pub(crate) fn nest(mut self, kind: u16, fill: impl FnOnce(&mut Message)) -> Self {
         self.put_nest(kind, fill);
@@ -182,6 +193,12 @@ impl Message {
 
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    /// Asks the kernel to acknowledge this message of a batch (`NLM_F_ACK`).
+    pub(crate) fn ask_acknowledgement(&mut self) {
+        let flags = u16::from_ne_bytes([self.bytes[6], self.bytes[7]]) | CHANGE;
+        self.bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
     }
 
     /// The finished bytes, with the sequence number that the answer will quote.
@@ -234,14 +251,49 @@ impl Connection {
         self.socket.set_non_blocking(true).map_err(Error::Open)
     }
 
-    /// Sends one change and waits for its acknowledgement.
-    pub(crate) fn change(&mut self, message: Message) -> Result<(), Error> {
-        let sequence = self.send(vec![message])?;
-        self.replies(sequence, |_, _| Ok(()))
+    /// Lets only messages of these types through to the socket: a filter that the kernel runs.
+    pub(crate) fn pass_only(&self, kinds: &[u16]) -> Result<(), Error> {
+        let program = filter(kinds);
+        let described = libc::sock_fprog {
+            len: u16::try_from(program.len()).map_err(|_| Error::TooLong)?,
+            filter: program.as_ptr().cast_mut(),
+        };
+        // SAFETY: the kernel copies the program that `described` points to, of the length it says,
+        // during the call.
+        let result = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_FILTER,
+                (&raw const described).cast(),
+                size_of::<libc::sock_fprog>() as libc::socklen_t,
+            )
+        };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(Error::Open(io::Error::last_os_error()))
+        }
     }
 
-    /// Sends messages in one datagram; returns the sequence number of the last.
-    pub(crate) fn send(&mut self, messages: Vec<Message>) -> Result<u32, Error> {
+    /// Sends one change and waits for its acknowledgement.
+    pub(crate) fn change(&mut self, message: Message) -> Result<(), Error> {
+        self.ask(message, |_, _| Ok(()))
+    }
+
+    /// Sends a question and hands each message of the answer to `each` as (type, payload).
+    pub(crate) fn ask(
+        &mut self,
+        question: Message,
+        each: impl FnMut(u16, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let sent = self.send(vec![question])?;
+        self.replies(sent, each)
+    }
+
+    /// Sends messages in one datagram; returns their first and last sequence number.
+    pub(crate) fn send(&mut self, messages: Vec<Message>) -> Result<(u32, u32), Error> {
+        let first = self.sequence + 1;
         let mut bytes = Vec::with_capacity(messages.len() * 128);
         for message in messages {
             self.sequence += 1;
@@ -251,29 +303,24 @@ impl Connection {
         self.socket
             .send_to(&bytes, &kernel, 0)
             .map_err(Error::Talk)?;
-        Ok(self.sequence)
+        Ok((first, self.sequence))
     }
 
-    /// Sends a question and hands each message of the answer to `each` as (type, payload).
-    pub(crate) fn ask(
-        &mut self,
-        question: Message,
-        each: impl FnMut(u16, &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let sequence = self.send(vec![question])?;
-        self.replies(sequence, each)
-    }
-
-    /// Reads until `last` is acknowledged; fails with the first refusal of an earlier or of this one.
+    /// Reads until the message `last` is answered; fails with the first refusal since `first`.
+    ///
+    /// What is older belongs to a transaction that was given up at its first refusal.
     pub(crate) fn replies(
         &mut self,
-        last: u32,
+        (first, last): (u32, u32),
         mut each: impl FnMut(u16, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         loop {
             let datagram = self.receive()?;
             for reply in Replies(&datagram) {
                 let reply = reply?;
+                if reply.sequence < first {
+                    continue;
+                }
                 match reply.kind {
                     NLMSG_ERROR => reply.verdict()?,
                     NLMSG_DONE => {}
@@ -302,6 +349,24 @@ impl Connection {
             }
         }
     }
+}
+
+/// A classic BPF program: keep a datagram whose first message has one of these types.
+fn filter(kinds: &[u16]) -> Vec<libc::sock_filter> {
+    const LOAD_HALF: u16 = 0x28;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const TYPE_OFFSET: u32 = 4;
+    let instruction = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };
+    let mut program = vec![instruction(LOAD_HALF, 0, TYPE_OFFSET)];
+    for (kind, left) in kinds.iter().zip((0..kinds.len() as u8).rev()) {
+        // The load takes network byte order, the header has the machine's.
+        let kind = u16::from_be_bytes(kind.to_ne_bytes());
+        program.push(instruction(JUMP_IF_EQUAL, left + 1, u32::from(kind)));
+    }
+    program.push(instruction(RETURN, 0, 0));
+    program.push(instruction(RETURN, 0, u32::MAX));
+    program
 }
 
 /// One message from the kernel.
