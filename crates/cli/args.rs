@@ -105,6 +105,7 @@ pub const VERBS: &[Verb] = &[
     verb!(Common, images),
     group!("container", "Manage containers", CONTAINER),
     group!("image", "Manage images", IMAGE),
+    verb!(Management, explain),
     verb!(Management, oci),
     verb!(Management, compose),
     verb!(Management, volume),

@@ -232,7 +232,7 @@ fn is_help(error: &clap::Error) -> bool {
 
 /// clap's complaint in docker's words, with docker's exit code.
 fn usage_words(path: &str, error: &clap::Error) -> (u8, String) {
-    let argument = context(error, ContextKind::InvalidArg).unwrap_or_default();
+    let argument = option_name(&context(error, ContextKind::InvalidArg).unwrap_or_default());
     let value = context(error, ContextKind::InvalidValue).unwrap_or_default();
     match error.kind() {
         ErrorKind::UnknownArgument if argument.starts_with("--") => {
@@ -268,6 +268,14 @@ fn usage_words(path: &str, error: &clap::Error) -> (u8, String) {
             (CANNOT_RUN, invalid_value(&argument, &value, error))
         }
         _ => (CANNOT_RUN, first_line(error)),
+    }
+}
+
+/// `--memory` of clap's `--memory <BYTES>`, `--rm` of `--rm[=<BOOL>]`; an argument stays whole.
+fn option_name(argument: &str) -> String {
+    match argument.find([' ', '[']) {
+        Some(end) if argument.starts_with('-') => argument[..end].to_owned(),
+        _ => argument.to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod cp;
 pub mod create;
 pub mod events;
 pub mod exec;
+pub mod explain;
 pub mod history;
 pub mod image_inspect;
 pub mod images;

@@ -32,6 +32,7 @@ pub mod copy;
 pub mod create;
 pub mod events;
 pub mod exec;
+pub mod explain;
 pub mod inspect;
 pub mod list;
 pub mod logs;

@@ -1,26 +1,28 @@
-//! Where to read on: the name and the manual pages of each [`Op`].
+//! What each [`Op`] does, and where to read on: its manual pages.
 
 use crate::Op;
 
 impl Op {
-    /// Its name, as in the JSON of a script: `mount-overlay`.
-    pub fn name(&self) -> String {
-        let value = serde_json::to_value(self).unwrap_or_default();
-        value["op"].as_str().unwrap_or_default().to_owned()
+    /// What it does, in a few words: `mount proc at /proc`.
+    pub fn does(&self) -> String {
+        crate::words::attempt(self)
     }
 
     /// Manual pages, the one that tells most first.
     pub fn manual(&self) -> &'static [&'static str] {
         match self {
             Op::Clone(_) => &["clone(2)", "namespaces(7)"],
-            Op::Join { .. } | Op::JoinProcess { .. } => &["setns(2)", "namespaces(7)"],
+            Op::HoldProcess { .. } => &["pidfd_open(2)"],
+            Op::Join { .. } | Op::JoinHeld { .. } => &["setns(2)", "namespaces(7)"],
             Op::Unshare { .. } => &["unshare(2)", "namespaces(7)"],
             Op::MapIds { .. } | Op::BecomeRoot => &["user_namespaces(7)"],
             Op::EnterTimeNamespace { .. } => &["time_namespaces(7)"],
             Op::SetHostname { .. } => &["sethostname(2)", "uts_namespaces(7)"],
             Op::SetDomainname { .. } => &["setdomainname(2)", "uts_namespaces(7)"],
             Op::OpenTree(_) => &["open_tree(2)"],
-            Op::SetPropagation { .. } | Op::IsolateMount { .. } => &["mount_namespaces(7)", "mount_setattr(2)"],
+            Op::SetPropagation { .. } | Op::IsolateMount { .. } => {
+                &["mount_namespaces(7)", "mount_setattr(2)"]
+            }
             Op::MountOverlay(_) => &["mount(8)", "fsopen(2)"],
             Op::BindRoot { .. } => &["mount(2)", "pivot_root(2)"],
             Op::Mount(_) => &["mount(2)", "move_mount(2)"],
@@ -28,7 +30,9 @@ impl Op {
             Op::MakeInside { .. } | Op::MakeDirectory { .. } => &["mkdir(2)"],
             Op::Symlink { .. } => &["symlink(2)"],
             Op::Mask { .. } => &["mount(2)", "proc(5)"],
-            Op::ReadOnly { .. } | Op::ReadOnlyRoot => &["mount_setattr(2)", "mount(2)"],
+            Op::ReadOnly { .. } | Op::ReadOnlyRoot | Op::ChangeMount { .. } => {
+                &["mount_setattr(2)", "mount(2)"]
+            }
             Op::PivotRoot => &["pivot_root(2)"],
             Op::MoveRoot { .. } => &["mount(2)", "chroot(2)"],
             Op::Sysctl { .. } => &["proc_sys(5)", "sysctl(8)"],
@@ -61,7 +65,9 @@ impl Op {
             Op::CgroupDevices { .. } => &["bpf(2)", "cgroups(7)"],
             Op::VethAdd(_) => &["veth(4)", "ip-link(8)"],
             Op::BridgeAdd(_) => &["bridge(8)", "ip-link(8)"],
-            Op::LinkMove { .. } | Op::LinkUp { .. } | Op::LinkDelete { .. } => &["ip-link(8)", "rtnetlink(7)"],
+            Op::LinkMove { .. } | Op::LinkUp { .. } | Op::LinkDelete { .. } => {
+                &["ip-link(8)", "rtnetlink(7)"]
+            }
             Op::AddressAdd(_) => &["ip-address(8)", "rtnetlink(7)"],
             Op::RouteAdd(_) => &["ip-route(8)", "rtnetlink(7)"],
             Op::FirewallAdd { .. }

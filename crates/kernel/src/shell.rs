@@ -19,7 +19,7 @@ mod network;
 
 use std::fmt::Write as _;
 
-use crate::op::{Clone3, Op};
+use crate::op::{Clone3, Op, PidNamespace};
 use crate::script::{Script, Side, Step};
 
 pub use line::quote;
@@ -36,7 +36,9 @@ pub fn script(title: &str, script: &Script, undo: &[Step]) -> String {
 /// The lines of one step, as they would stand in a script of their own.
 pub fn lines(op: &Op, side: Side) -> Vec<String> {
     let context = line::Context { side, pivoted: false, trees: Vec::new() };
-    line::lines(op, &context).lines
+    let mut written = line::lines(op, &context);
+    written.lines.extend(written.restarts_by.map(|tool| format!("exec {tool} bash")));
+    written.lines
 }
 
 /// Collects both sides.
@@ -48,13 +50,24 @@ struct Writer {
     trees: Vec<crate::op::Tree>,
     last: Option<Side>,
     born: bool,
+    /// What takes the network away when nobody else is on it.
+    network: Vec<String>,
+    bridge: String,
 }
 
 impl Writer {
     fn step(&mut self, number: usize, step: &Step) {
         self.turn(step.side);
-        let heading = format!("\n  # {number}. {}. {}", step.why, step.op.manual().join(", "));
-        let context = line::Context { side: step.side, pivoted: self.pivoted, trees: self.trees.clone() };
+        let heading = format!(
+            "\n  # {number}. {}. {}",
+            step.why,
+            step.op.manual().join(", ")
+        );
+        let context = line::Context {
+            side: step.side,
+            pivoted: self.pivoted,
+            trees: self.trees.clone(),
+        };
         match &step.op {
             Op::Clone(how) => {
                 let _ = writeln!(self.host, "{heading}\n{}", birth(how));
@@ -64,6 +77,15 @@ impl Writer {
             }
             Op::PivotRoot | Op::MoveRoot { .. } => self.pivoted = true,
             Op::OpenTree(tree) => self.trees.push(tree.clone()),
+            Op::BridgeAdd(bridge) => {
+                self.network
+                    .push(format!("leave_bridge {}", quote(&bridge.name)));
+                self.bridge.clone_from(&bridge.name);
+            }
+            Op::FirewallAdd { table, elements } if step.side == Side::Host => {
+                self.network
+                    .extend(network::leave_firewall(&self.bridge, table, elements));
+            }
             _ => {}
         }
         let written = line::lines(&step.op, &context);
@@ -113,7 +135,10 @@ impl Writer {
     fn next_stage(&mut self, tool: &str) {
         let next = self.stages.len() + 1;
         let text = self.side(Side::Container);
-        let _ = writeln!(text, "  exec {tool} bash -c \"$(declare -f); container_{next}\"");
+        let _ = writeln!(
+            text,
+            "  exec {tool} bash -c \"$(declare -f); container_{next}\""
+        );
         self.stages.push(String::new());
     }
 
@@ -131,13 +156,24 @@ impl Writer {
         }
         let _ = writeln!(text, "\nundo() {{\n  set +e\n  trap - EXIT");
         for step in undo {
-            let context = line::Context { side: Side::Host, pivoted: false, trees: Vec::new() };
+            let context = line::Context {
+                side: Side::Host,
+                pivoted: false,
+                trees: Vec::new(),
+            };
             let _ = writeln!(text, "  # {}", step.why);
             for line in line::lines(&step.op, &context).lines {
                 let _ = writeln!(text, "  {line}");
             }
         }
-        let _ = writeln!(text, "}}\n\nhost() {{\n  find_loader\n  trap 'code=$?; undo; exit $code' EXIT\n{}", self.host);
+        for line in &self.network {
+            let _ = writeln!(text, "  {line}");
+        }
+        let _ = writeln!(
+            text,
+            "}}\n\nhost() {{\n  find_loader\n  trap 'code=$?; undo; exit $code' EXIT\n{}",
+            self.host
+        );
         text.push_str("\n  wait \"$born\"\n}\n\nhost\n");
         text
     }
@@ -147,16 +183,40 @@ impl Writer {
 fn birth(how: &Clone3) -> String {
     let mut join = String::new();
     for (kind, path) in &how.join_first {
-        let _ = write!(join, "--{}={} ", line::word(*kind), quote(&path.display().to_string()));
+        let _ = write!(
+            join,
+            "--{}={} ",
+            line::word(*kind),
+            quote(&path.display().to_string())
+        );
     }
-    if let Some(path) = &how.pid_namespace {
-        let _ = write!(join, "--pid={} ", quote(&path.display().to_string()));
+    match &how.pid_namespace {
+        Some(PidNamespace::At(path)) => {
+            let _ = write!(join, "--pid={} ", quote(&path.display().to_string()));
+        }
+        Some(PidNamespace::OfHeld) => join.push_str("--pid=\"/proc/$held/ns/pid\" "),
+        None => {}
     }
-    let nsenter = if join.is_empty() { String::new() } else { format!("nsenter {join}-- ") };
-    let kinds: String = how.new.iter().map(|kind| format!("--{} ", line::word(*kind))).collect();
-    let keep = if how.new.contains(&crate::namespace::Namespace::User) { "--keep-caps " } else { "" };
+    let nsenter = if join.is_empty() {
+        String::new()
+    } else {
+        format!("nsenter {join}-- ")
+    };
+    let kinds: String = how
+        .new
+        .iter()
+        .map(|kind| format!("--{} ", line::word(*kind)))
+        .collect();
+    let keep = if how.new.contains(&crate::namespace::Namespace::User) {
+        "--keep-caps "
+    } else {
+        ""
+    };
     let cgroup = match &how.cgroup {
-        Some(path) => format!("echo \"$BASHPID\" >{}\n    ", quote(&path.join("cgroup.procs").display().to_string())),
+        Some(path) => format!(
+            "echo \"$BASHPID\" >{}\n    ",
+            quote(&path.join("cgroup.procs").display().to_string())
+        ),
         None => String::new(),
     };
     format!(

@@ -11,7 +11,8 @@ pub(crate) fn what(op: &Op) -> String {
     format!("cannot {}", attempt(op))
 }
 
-fn attempt(op: &Op) -> String {
+/// The same as what one does: `mount proc at /proc`.
+pub(crate) fn attempt(op: &Op) -> String {
     match op {
         Op::Clone(how) => format!("create the container's process{}", in_which(how)),
         Op::Join { namespace, path } => {

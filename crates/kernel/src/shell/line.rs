@@ -26,18 +26,27 @@ pub(super) struct Lines {
 
 impl From<String> for Lines {
     fn from(line: String) -> Self {
-        Self { lines: vec![line], restarts_by: None }
+        Self {
+            lines: vec![line],
+            restarts_by: None,
+        }
     }
 }
 
 impl From<Vec<String>> for Lines {
     fn from(lines: Vec<String>) -> Self {
-        Self { lines, restarts_by: None }
+        Self {
+            lines,
+            restarts_by: None,
+        }
     }
 }
 
 fn restart(tool: String) -> Lines {
-    Lines { lines: Vec::new(), restarts_by: Some(tool) }
+    Lines {
+        lines: Vec::new(),
+        restarts_by: Some(tool),
+    }
 }
 
 /// What no tool does: said, and what it means for the container.
@@ -65,8 +74,18 @@ fn inside(path: &Inside) -> String {
 
 /// The last component is not followed: `"$(inside /dev)/null"`.
 fn inside_no_follow(path: &Inside) -> String {
-    let parent = path.as_path().parent().unwrap_or(Path::new("/")).display().to_string();
-    let name = path.as_path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let parent = path
+        .as_path()
+        .parent()
+        .unwrap_or(Path::new("/"))
+        .display()
+        .to_string();
+    let name = path
+        .as_path()
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let name = name.replace(['\\', '"', '$', '`'], "_");
     format!("\"$(inside {})/{name}\"", quote(&parent))
 }
@@ -92,7 +111,8 @@ pub(super) fn lines(op: &Op, context: &Context) -> Lines {
     match op {
         Op::Clone(_) => no_tool("unshare(1) makes the namespaces and starts the container's shell"),
         Op::Join { namespace, path: file } => restart(format!("nsenter --{}={} --", word(*namespace), path(file))),
-        Op::JoinProcess { pid, namespaces, .. } => restart(format!("nsenter --target {pid} {} --", options(namespaces))),
+        Op::HoldProcess { pid, .. } => format!("held={pid}; export held").into(),
+        Op::JoinHeld { namespaces } => restart(format!("nsenter --target \"$held\" {}--", options(namespaces))),
         Op::Unshare { namespaces } => restart(format!("unshare {}--", options(namespaces))),
         Op::MapIds { uids, gids } => vec![map_ids("uid_map", uids), map_ids("gid_map", gids)].into(),
         Op::BecomeRoot => restart("setpriv --reuid=0 --regid=0 --clear-groups".into()),
@@ -110,6 +130,11 @@ pub(super) fn lines(op: &Op, context: &Context) -> Lines {
         Op::MountOverlay(overlay) => mount_overlay(overlay),
         Op::BindRoot { path: at, detach, .. } => bind_root(at, *detach),
         Op::Mount(mount) => mount_inside(mount, context, tool),
+        Op::ChangeMount { path, attributes, .. } => vec![
+            format!("at={}", inside(path)),
+            format!("{tool}mount -o \"remount,bind,{}$(options_of \"$at\")\" \"$at\"", attribute_words(*attributes).join(",")),
+        ]
+        .into(),
         Op::MakeDevice(device) => make_device(device, tool),
         Op::MakeInside { path, mode } => format!("{tool}mkdir -p -m {mode:o} {}", inside(path)).into(),
         Op::Symlink { target, link } => {
@@ -196,17 +221,25 @@ fn itself(context: &Context) -> &'static str {
 }
 
 fn options(namespaces: &[Namespace]) -> String {
-    namespaces.iter().map(|kind| format!("--{} ", word(*kind))).collect()
+    namespaces
+        .iter()
+        .map(|kind| format!("--{} ", word(*kind)))
+        .collect()
 }
 
 fn map_ids(file: &str, mappings: &[IdMapping]) -> String {
-    let lines: Vec<String> =
-        mappings.iter().map(|line| format!("'{} {} {}'", line.inside, line.outside, line.count)).collect();
+    let lines: Vec<String> = mappings
+        .iter()
+        .map(|line| format!("'{} {} {}'", line.inside, line.outside, line.count))
+        .collect();
     format!("printf '%s\\n' {} >\"/proc/$pid/{file}\"", lines.join(" "))
 }
 
 fn time_namespace(offsets: &[(String, i64, u32)]) -> String {
-    let options: String = offsets.iter().map(|(clock, seconds, _)| format!("--{clock} {seconds} ")).collect();
+    let options: String = offsets
+        .iter()
+        .map(|(clock, seconds, _)| format!("--{clock} {seconds} "))
+        .collect();
     format!("unshare --time {options}--fork --")
 }
 
@@ -231,26 +264,46 @@ fn propagation_word(propagation: Propagation) -> &'static str {
 
 /// A colon parts layers and a comma options; overlayfs takes both with a backslash.
 fn layer(path: &Path) -> String {
-    path.display().to_string().replace('\\', r"\\").replace(':', r"\:").replace(',', r"\,")
+    path.display()
+        .to_string()
+        .replace('\\', r"\\")
+        .replace(':', r"\:")
+        .replace(',', r"\,")
 }
 
 fn mount_overlay(overlay: &Overlay) -> Lines {
     let lower: Vec<String> = overlay.lower.iter().map(|path| layer(path)).collect();
     let mut options = vec![format!("lowerdir={}", lower.join(":"))];
-    options.extend(overlay.upper.iter().map(|path| format!("upperdir={}", layer(path))));
-    options.extend(overlay.work.iter().map(|path| format!("workdir={}", layer(path))));
+    options.extend(
+        overlay
+            .upper
+            .iter()
+            .map(|path| format!("upperdir={}", layer(path))),
+    );
+    options.extend(
+        overlay
+            .work
+            .iter()
+            .map(|path| format!("workdir={}", layer(path))),
+    );
     options.extend(overlay.options.iter().cloned());
     let target = path(&overlay.target);
     vec![
         format!("root={target}; export root"),
-        format!("mount -t overlay overlay -o {} \"$root\"", quote(&options.join(","))),
+        format!(
+            "mount -t overlay overlay -o {} \"$root\"",
+            quote(&options.join(","))
+        ),
         "mount --make-private \"$root\"".into(),
     ]
     .into()
 }
 
 fn bind_root(at: &Path, detach: bool) -> Lines {
-    let mut lines = vec![format!("root={}; export root", path(at)), "mount --rbind \"$root\" \"$root\"".into()];
+    let mut lines = vec![
+        format!("root={}; export root", path(at)),
+        "mount --rbind \"$root\" \"$root\"".into(),
+    ];
     if detach {
         lines.push("mount --make-rprivate \"$root\"".into());
     }
@@ -285,30 +338,57 @@ fn attribute_words(attributes: Attributes) -> Vec<&'static str> {
 }
 
 fn mount_inside(mount: &Mount, context: &Context, tool: &str) -> Lines {
-    let target = if mount.no_follow { inside_no_follow(&mount.target) } else { inside(&mount.target) };
+    let target = if mount.no_follow {
+        inside_no_follow(&mount.target)
+    } else {
+        inside(&mount.target)
+    };
     let words = attribute_words(mount.attributes);
     let mut lines = vec![format!("at={target}")];
     match &mount.source {
-        MountSource::Filesystem { kind, source, options } => {
+        MountSource::Filesystem {
+            kind,
+            source,
+            options,
+        } => {
             lines.push(format!("{tool}mkdir -p \"$at\""));
             if mount.copy_up {
                 lines.push("kept=$(mktemp -d); cp -a \"$at/.\" \"$kept/\"".into());
             }
-            lines.push(format!("{tool}mount -t {kind}{} {} \"$at\"", filesystem_options(options, &words), quote(source)));
+            lines.push(format!(
+                "{tool}mount -t {kind}{} {} \"$at\"",
+                filesystem_options(options, &words),
+                quote(source)
+            ));
             if mount.copy_up {
                 lines.push("cp -a \"$kept/.\" \"$at/\"; rm -rf \"$kept\"".into());
             }
             // `-o ro` would make the whole filesystem read-only, not only this mount of it.
             if words.contains(&"ro") {
-                lines.push(format!("{tool}mount -o remount,bind,{} \"$at\"", words.join(",")));
+                lines.push(format!(
+                    "{tool}mount -o remount,bind,{} \"$at\"",
+                    words.join(",")
+                ));
             }
         }
-        MountSource::Bind { path: from, recursive } => bind(&mut lines, &path(from), *recursive, &words, tool),
-        MountSource::BindInside { path: from, recursive } => bind(&mut lines, &inside(from), *recursive, &words, tool),
+        MountSource::Bind {
+            path: from,
+            recursive,
+        } => bind(&mut lines, &path(from), *recursive, &words, tool),
+        MountSource::BindInside {
+            path: from,
+            recursive,
+        } => bind(&mut lines, &inside(from), *recursive, &words, tool),
         MountSource::Prepared { slot } => {
             let tree = context.trees.iter().rev().find(|tree| tree.slot == *slot);
             let from = tree.map_or_else(|| "\"\"".into(), |tree| path(&tree.path));
-            bind(&mut lines, &from, tree.is_some_and(|tree| tree.recursive), &words, tool);
+            bind(
+                &mut lines,
+                &from,
+                tree.is_some_and(|tree| tree.recursive),
+                &words,
+                tool,
+            );
         }
     }
     let below = attribute_words(mount.recursive);
@@ -317,50 +397,89 @@ fn mount_inside(mount: &Mount, context: &Context, tool: &str) -> Lines {
             "{} for every mount below too: util-linux has it since 2.39; here for this one only",
             below.join(",")
         )));
-        lines.push(format!("{tool}mount -o \"remount,bind,{}$(options_of \"$at\")\" \"$at\"", below.join(",")));
+        lines.push(format!(
+            "{tool}mount -o \"remount,bind,{}$(options_of \"$at\")\" \"$at\"",
+            below.join(",")
+        ));
     }
     lines.extend(mount.propagation.iter().map(|(propagation, recursive)| {
-        format!("{tool}mount --make-{}{} \"$at\"", if *recursive { "r" } else { "" }, propagation_word(*propagation))
+        format!(
+            "{tool}mount --make-{}{} \"$at\"",
+            if *recursive { "r" } else { "" },
+            propagation_word(*propagation)
+        )
     }));
     lines.into()
 }
 
 /// ` -o nosuid,size=64m`, or nothing; read-only comes later, for this mount alone.
 fn filesystem_options(options: &[(String, Option<String>)], words: &[&str]) -> String {
-    let mut all: Vec<String> = words.iter().filter(|word| **word != "ro").map(|word| (*word).to_owned()).collect();
+    let mut all: Vec<String> = words
+        .iter()
+        .filter(|word| **word != "ro")
+        .map(|word| (*word).to_owned())
+        .collect();
     all.extend(options.iter().map(|(name, value)| match value {
         Some(value) => format!("{name}={value}"),
         None => name.clone(),
     }));
-    if all.is_empty() { String::new() } else { format!(" -o {}", quote(&all.join(","))) }
+    if all.is_empty() {
+        String::new()
+    } else {
+        format!(" -o {}", quote(&all.join(",")))
+    }
 }
 
 fn bind(lines: &mut Vec<String>, from: &str, recursive: bool, words: &[&str], tool: &str) {
     lines.push(format!("place {from} \"$at\""));
-    lines.push(format!("{tool}mount --{} {from} \"$at\"", if recursive { "rbind" } else { "bind" }));
-    lines.push(format!("{tool}mount --make-{}private \"$at\"", if recursive { "r" } else { "" }));
+    lines.push(format!(
+        "{tool}mount --{} {from} \"$at\"",
+        if recursive { "rbind" } else { "bind" }
+    ));
+    lines.push(format!(
+        "{tool}mount --make-{}private \"$at\"",
+        if recursive { "r" } else { "" }
+    ));
     if !words.is_empty() {
-        lines.push(format!("{tool}mount -o \"remount,bind,{}$(options_of \"$at\")\" \"$at\"", words.join(",")));
+        lines.push(format!(
+            "{tool}mount -o \"remount,bind,{}$(options_of \"$at\")\" \"$at\"",
+            words.join(",")
+        ));
     }
 }
 
 fn make_device(device: &Device, tool: &str) -> Lines {
     let at = inside_no_follow(&device.path);
-    let numbers = if device.kind == 'p' { String::new() } else { format!(" {} {}", device.major, device.minor) };
+    let numbers = if device.kind == 'p' {
+        String::new()
+    } else {
+        format!(" {} {}", device.major, device.minor)
+    };
     vec![
         format!("[ -e {at} ] || {tool}mknod {at} {}{numbers}", device.kind),
-        format!("{tool}chown {}:{} {at}; {tool}chmod {:o} {at}", device.uid, device.gid, device.mode),
+        format!(
+            "{tool}chown {}:{} {at}; {tool}chmod {:o} {at}",
+            device.uid, device.gid, device.mode
+        ),
     ]
     .into()
 }
 
 /// `net.ipv4.conf.eth0.x` is net/ipv4/conf/eth0/x.
 fn sysctl_path(name: &str) -> String {
-    quote(&if name.contains('/') { name.to_owned() } else { name.replace('.', "/") })
+    quote(&if name.contains('/') {
+        name.to_owned()
+    } else {
+        name.replace('.', "/")
+    })
 }
 
 fn limit(value: u64) -> String {
-    if value == u64::MAX { "unlimited".into() } else { value.to_string() }
+    if value == u64::MAX {
+        "unlimited".into()
+    } else {
+        value.to_string()
+    }
 }
 
 fn set_scheduler(scheduler: &Scheduler, tool: &str) -> Lines {
@@ -373,10 +492,17 @@ fn set_scheduler(scheduler: &Scheduler, tool: &str) -> Lines {
         _ => "--deadline",
     };
     let times = match policy {
-        "--deadline" => format!(" -T {} -D {} -P {}", scheduler.runtime, scheduler.deadline, scheduler.period),
+        "--deadline" => format!(
+            " -T {} -D {} -P {}",
+            scheduler.runtime, scheduler.deadline, scheduler.period
+        ),
         _ => String::new(),
     };
-    format!("{tool}chrt {policy}{times} -p {} \"$$\"", scheduler.priority).into()
+    format!(
+        "{tool}chrt {policy}{times} -p {} \"$$\"",
+        scheduler.priority
+    )
+    .into()
 }
 
 fn set_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Lines {
@@ -389,20 +515,38 @@ fn set_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Lines {
 }
 
 fn joined<T: Display>(items: &[T], separator: &str) -> String {
-    items.iter().map(T::to_string).collect::<Vec<_>>().join(separator)
+    items
+        .iter()
+        .map(T::to_string)
+        .collect::<Vec<_>>()
+        .join(separator)
 }
 
 /// `-all,+chown,+kill`.
 fn capabilities(names: &[String]) -> String {
-    let kept: String =
-        names.iter().map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase())).collect();
+    let kept: String = names
+        .iter()
+        .map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase()))
+        .collect();
     format!("-all{kept}")
 }
 
 fn run_hook(hook: &Hook) -> Lines {
-    let environment: String = hook.env.iter().map(|variable| format!("{} ", quote(variable))).collect();
-    let arguments: String = hook.args.iter().skip(1).map(|argument| format!(" {}", quote(argument))).collect();
-    let timeout = hook.timeout.map(|seconds| format!("timeout {seconds} ")).unwrap_or_default();
+    let environment: String = hook
+        .env
+        .iter()
+        .map(|variable| format!("{} ", quote(variable)))
+        .collect();
+    let arguments: String = hook
+        .args
+        .iter()
+        .skip(1)
+        .map(|argument| format!(" {}", quote(argument)))
+        .collect();
+    let timeout = hook
+        .timeout
+        .map(|seconds| format!("timeout {seconds} "))
+        .unwrap_or_default();
     vec![
         format!("state={}", quote(&hook.state)),
         format!("printf %s \"${{state//\\\"@PID@\\\"/$pid}}\" | {timeout}env -i {environment}{}{arguments}", path(&hook.path)),
@@ -411,15 +555,27 @@ fn run_hook(hook: &Hook) -> Lines {
 }
 
 fn execute(exec: &Exec) -> Lines {
-    let list = |words: &[String]| words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
-    vec![format!("environment=({})", list(&exec.env)), format!("become {}", list(&exec.args))].into()
+    let list = |words: &[String]| {
+        words
+            .iter()
+            .map(|word| quote(word))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    vec![
+        format!("environment=({})", list(&exec.env)),
+        format!("become {}", list(&exec.args)),
+    ]
+    .into()
 }
 
 fn cgroup_delete(at: &Path) -> Lines {
     let at = path(at);
     vec![
         format!("[ ! -e {at}/cgroup.kill ] || echo 1 >{at}/cgroup.kill"),
-        format!("while read -r member; do kill -KILL \"$member\"; done <{at}/cgroup.procs 2>/dev/null"),
+        format!(
+            "while read -r member; do kill -KILL \"$member\"; done <{at}/cgroup.procs 2>/dev/null"
+        ),
         format!("for _ in 1 2 3 4 5; do rmdir {at} 2>/dev/null && break; sleep 0.1; done"),
     ]
     .into()

@@ -97,6 +97,17 @@ forward_forget() {
   done
 }
 
+# The last container takes its bridge with it, and the last network the firewall's table.
+leave_bridge() {
+  if [ -z "$(ls -A "/sys/class/net/$1/brif" 2>/dev/null)" ]; then
+    forward_forget "$1"
+    ip link delete "$1" 2>/dev/null
+  fi
+}
+leave_table() {
+  [[ $(nft list table inet "$1" 2>/dev/null) == *'elements = '* ]] || nft delete table inet "$1" 2>/dev/null
+}
+
 # When "/" is the container's, the host's tools are run through the host's loader from the host's
 # old root directory, in which this shell then stands.
 find_loader() {

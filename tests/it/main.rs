@@ -1,0 +1,3 @@
+//! Tests that need no root: plans, scripts, error texts, the command line. One module per subject.
+
+mod cli;
