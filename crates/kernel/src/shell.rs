@@ -35,9 +35,15 @@ pub fn script(title: &str, script: &Script, undo: &[Step]) -> String {
 
 /// The lines of one step, as they would stand in a script of their own.
 pub fn lines(op: &Op, side: Side) -> Vec<String> {
-    let context = line::Context { side, pivoted: false, trees: Vec::new() };
+    let context = line::Context {
+        side,
+        pivoted: false,
+        trees: Vec::new(),
+    };
     let mut written = line::lines(op, &context);
-    written.lines.extend(written.restarts_by.map(|tool| format!("exec {tool} bash")));
+    written
+        .lines
+        .extend(written.restarts_by.map(|tool| format!("exec {tool} bash")));
     written.lines
 }
 
