@@ -303,7 +303,7 @@ impl Walk<'_> {
     /// `KEY=value` of a list; the value begins after the equals sign.
     fn key_value(&mut self, item: Node) -> Option<(String, Span, Node)> {
         let span = item.span;
-        let Some(text) = item.as_text().map(str::to_owned) else {
+        let Some(text) = item.as_text().filter(|_| is_text(&item)).map(str::to_owned) else {
             self.wrong(item, "text of the form KEY=value");
             return None;
         };

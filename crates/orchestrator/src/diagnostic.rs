@@ -129,7 +129,7 @@ impl Diagnostic {
         let primary = AnnotationKind::Primary
             .span(bytes(source, span))
             .label(self.label.as_deref());
-        let mut snippets = vec![snippet(source).annotation(primary)];
+        let mut snippets = vec![snippet(sources, source).annotation(primary)];
         if let Some((span, label)) = &self.also
             && let Some(other) = sources.get(span.file)
         {
@@ -142,15 +142,18 @@ impl Diagnostic {
                     .map(|snippet| snippet.annotation(context.clone()))
                     .collect();
             } else {
-                snippets.push(snippet(other).annotation(context));
+                snippets.push(snippet(sources, other).annotation(context));
             }
         }
         snippets
     }
 }
 
-fn snippet(source: &Source) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
-    Snippet::source(&*source.text).path(source.path.to_string_lossy())
+fn snippet<'a>(
+    sources: &Sources,
+    source: &'a Source,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    Snippet::source(&*source.text).path(sources.shown(&source.path))
 }
 
 /// The bytes that `span` covers, cut at the end of its first line: a caret under forty lines helps nobody.

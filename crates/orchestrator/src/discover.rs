@@ -121,6 +121,7 @@ pub fn discover(wish: &Wish, here: &Path, process: Environment) -> Result<Reques
     Ok(Request {
         files,
         directory,
+        here: here.to_owned(),
         name: wish.name.clone(),
         environment,
         profiles,
@@ -232,6 +233,7 @@ pub(crate) fn project_name(
         // What is wrong with it is reported by interpolation itself.
         substitute(text, &lookup, &mut Vec::new())
             .ok()
+            .map(|name| normal_name(&name))
             .filter(|name| !name.is_empty())
     });
     let directory = || {

@@ -129,7 +129,7 @@ fn base_of(
         let title = format!(
             "there is no service {:?} in {} to extend",
             wish.service,
-            path.display()
+            loader.sources.shown(&path)
         );
         let mut finding = Diagnostic::error(title, wish.span);
         if let Some(name) = nearest(&wish.service, services.keys().map(String::as_str)) {

@@ -9,92 +9,105 @@ use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::environment::{self, Environment};
-use crate::yaml::{Entry, Mapping, Node, Span, Value};
+use crate::yaml::{Entry, Mapping, Node, Sources, Span, Value};
 
 /// Reads the files of every service and removes the keys that named them.
-pub(crate) fn resolve(tree: &mut Node, environment: &Environment, diagnostics: &mut Diagnostics) {
-    let services = tree.get_mut("services").and_then(Node::as_mapping_mut);
-    for entry in services
-        .into_iter()
-        .flat_map(|services| services.values_mut())
-    {
-        variables(&mut entry.value, environment, diagnostics);
-        labels(&mut entry.value, environment, diagnostics);
-    }
-}
-
-type Values = IndexMap<String, (String, Span)>;
-
-fn variables(service: &mut Node, environment: &Environment, diagnostics: &mut Diagnostics) {
-    let Some(files) = service.remove("env_file") else {
-        return;
-    };
-    let mut values = Values::new();
-    for file in files.items() {
-        let Some(path) = file.text_at("path") else {
-            continue;
-        };
-        if file.text_at("required") == Some("false") && !Path::new(path).exists() {
-            continue;
-        }
-        let own = service.get("environment");
-        let known: IndexMap<String, String> = values
-            .iter()
-            .map(|(name, (value, _))| (name.clone(), value.clone()))
-            .collect();
-        let lookup = |name: &str| {
-            let own = || own.and_then(|own| own.text_at(name)).map(str::to_owned);
-            environment
-                .get(name)
-                .map(str::to_owned)
-                .or_else(own)
-                .or_else(|| known.get(name).cloned())
-        };
-        let raw = file.text_at("format") == Some("raw");
-        read(path, raw, file.span, &lookup, &mut values, diagnostics);
-    }
-    fill(service, "environment", values);
-}
-
-fn labels(service: &mut Node, environment: &Environment, diagnostics: &mut Diagnostics) {
-    let Some(files) = service.remove("label_file") else {
-        return;
-    };
-    let mut values = Values::new();
-    for file in files.items() {
-        let lookup = |name: &str| environment.get(name).map(str::to_owned);
-        read(
-            file.as_text().unwrap_or_default(),
-            false,
-            file.span,
-            &lookup,
-            &mut values,
-            diagnostics,
-        );
-    }
-    fill(service, "labels", values);
-}
-
-fn read(
-    path: &str,
-    raw: bool,
-    span: Span,
-    lookup: &dyn Fn(&str) -> Option<String>,
-    values: &mut Values,
+pub(crate) fn resolve(
+    tree: &mut Node,
+    environment: &Environment,
+    sources: &Sources,
     diagnostics: &mut Diagnostics,
 ) {
-    let parsed = std::fs::read_to_string(path)
-        .map_err(|error| error.to_string())
-        .and_then(|text| match raw {
+    let mut reader = Reader {
+        environment,
+        sources,
+        diagnostics,
+    };
+    let services = tree.get_mut("services").and_then(Node::as_mapping_mut);
+    for entry in services.into_iter().flat_map(Mapping::values_mut) {
+        reader.variables(&mut entry.value);
+        reader.labels(&mut entry.value);
+    }
+}
+
+/// Name to value, and where the file was named.
+type Values = IndexMap<String, (String, Span)>;
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+struct Reader<'a> {
+    environment: &'a Environment,
+    sources: &'a Sources,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Reader<'_> {
+    fn variables(&mut self, service: &mut Node) {
+        let Some(files) = service.remove("env_file") else {
+            return;
+        };
+        let mut values = Values::new();
+        for file in files.items() {
+            let Some(path) = file.text_at("path") else {
+                continue;
+            };
+            if file.text_at("required") == Some("false") && !Path::new(path).exists() {
+                continue;
+            }
+            let (environment, own) = (self.environment, service.get("environment"));
+            let earlier = values.clone();
+            // A file sees the project's variables, then the service's own, then those of earlier files.
+            let lookup = |name: &str| {
+                let own = own.and_then(|own| own.text_at(name));
+                let earlier = || earlier.get(name).map(|(value, _)| value.as_str());
+                environment
+                    .get(name)
+                    .or(own)
+                    .or_else(earlier)
+                    .map(str::to_owned)
+            };
+            let raw = file.text_at("format") == Some("raw");
+            self.read(Path::new(path), raw, file.span, &lookup, &mut values);
+        }
+        fill(service, "environment", values);
+    }
+
+    fn labels(&mut self, service: &mut Node) {
+        let Some(files) = service.remove("label_file") else {
+            return;
+        };
+        let mut values = Values::new();
+        let environment = self.environment;
+        let lookup = |name: &str| environment.get(name).map(str::to_owned);
+        for file in files.items() {
+            let path = Path::new(file.as_text().unwrap_or_default());
+            self.read(path, false, file.span, &lookup, &mut values);
+        }
+        fill(service, "labels", values);
+    }
+
+    fn read(
+        &mut self,
+        path: &Path,
+        raw: bool,
+        span: Span,
+        lookup: Lookup<'_>,
+        values: &mut Values,
+    ) {
+        let parsed = crate::load::read_text(path).and_then(|text| match raw {
             true => Ok(environment::parse_raw(&text, lookup)),
             false => environment::parse(&text, lookup).map_err(|error| error.to_string()),
         });
-    match parsed {
-        Ok(read) => values.extend(read.into_iter().map(|(name, value)| (name, (value, span)))),
-        Err(reason) => diagnostics.push(
-            Diagnostic::error(format!("cannot read {path}: {reason}"), span)
-                .help("`required: false` beside the path lets it be missing"),
-        ),
+        match parsed {
+            Ok(read) => values.extend(read.into_iter().map(|(name, value)| (name, (value, span)))),
+            Err(reason) => {
+                let title = format!("cannot read {}: {reason}", self.sources.shown(path));
+                let mut finding = Diagnostic::error(title, span);
+                if !path.exists() {
+                    finding = finding.help("`required: false` beside the path lets it be missing");
+                }
+                self.diagnostics.push(finding);
+            }
+        }
     }
 }
 
@@ -104,18 +117,16 @@ fn fill(service: &mut Node, key: &str, values: Values) {
         Some(Value::Mapping(own)) => own,
         _ => Mapping::new(),
     };
-    let mut merged: Mapping = values
-        .into_iter()
-        .map(|(name, (value, span))| {
-            (
-                name,
-                Entry {
-                    key: span,
-                    value: Node::text(value, span),
-                },
-            )
-        })
-        .collect();
+    let entry = |(name, (value, span))| {
+        (
+            name,
+            Entry {
+                key: span,
+                value: Node::text(value, span),
+            },
+        )
+    };
+    let mut merged: Mapping = values.into_iter().map(entry).collect();
     merged.extend(own);
     if !merged.is_empty() {
         let span = service.span;

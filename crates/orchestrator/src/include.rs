@@ -67,7 +67,7 @@ fn load_entry(entry: &Node, loader: &mut Loader<'_>) -> Option<Node> {
             .chain
             .iter()
             .chain([&main])
-            .map(|path| path.display().to_string())
+            .map(|path| loader.sources.shown(path))
             .collect();
         let title = format!(
             "files include each other in a circle: {}",
@@ -124,12 +124,12 @@ fn read_into(
         (Ok(values), _) => environment.fill_from(values),
         (Err(reason), Some(span)) => {
             loader.diagnostics.push(Diagnostic::error(
-                format!("cannot read {}: {reason}", path.display()),
+                format!("cannot read {}: {reason}", loader.sources.shown(path)),
                 span,
             ));
         }
         (Err(reason), None) => {
-            let title = format!("cannot read {}: {reason}", path.display());
+            let title = format!("cannot read {}: {reason}", loader.sources.shown(path));
             loader
                 .diagnostics
                 .push(Diagnostic::error_without_place(title));

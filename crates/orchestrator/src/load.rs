@@ -27,6 +27,8 @@ pub struct Request {
     pub files: Vec<PathBuf>,
     /// Where relative paths in these files start. Absolute.
     pub directory: PathBuf,
+    /// Where the user stands: paths in messages are relative to it.
+    pub here: PathBuf,
     /// The name given with `-p`.
     pub name: Option<String>,
     /// Variables: the process's, then those of the `.env` files.
@@ -109,7 +111,7 @@ impl<'a> Loader<'a> {
     fn new(request: &'a Request) -> Self {
         Self {
             request,
-            sources: Sources::default(),
+            sources: Sources::seen_from(&request.here),
             diagnostics: Diagnostics::default(),
             environment: request.environment.clone(),
             directory: request.directory.clone(),
@@ -142,7 +144,12 @@ impl<'a> Loader<'a> {
             normalise::normalise(&mut tree, &name, &self.environment);
         }
         if !request.skip.environment {
-            files::resolve(&mut tree, &self.environment, &mut self.diagnostics);
+            files::resolve(
+                &mut tree,
+                &self.environment,
+                &self.sources,
+                &mut self.diagnostics,
+            );
         }
         self.stop_if_failed()?;
         let disabled = profiles::select(&mut tree, &request.profiles, &request.services);
@@ -189,7 +196,7 @@ impl<'a> Loader<'a> {
         let text = match read_text(path) {
             Ok(text) => text,
             Err(reason) => {
-                let title = format!("cannot read {}: {reason}", path.display());
+                let title = format!("cannot read {}: {reason}", self.sources.shown(path));
                 let finding = Diagnostic {
                     span,
                     ..Diagnostic::error_without_place(title)
@@ -247,7 +254,7 @@ impl<'a> Loader<'a> {
                 .request
                 .files
                 .iter()
-                .map(|path| path.display().to_string())
+                .map(|path| self.sources.shown(path))
                 .collect();
             let title = format!("nothing is written in {}", names.join(", "));
             self.diagnostics
@@ -308,7 +315,7 @@ impl<'a> Loader<'a> {
         {
             Some(Value::Mapping(services)) => services,
             _ => {
-                let title = format!("{} has no services to extend", path.display());
+                let title = format!("{} has no services to extend", self.sources.shown(&path));
                 self.diagnostics.push(Diagnostic::error(title, span));
                 return None;
             }
@@ -332,7 +339,7 @@ impl<'a> Loader<'a> {
 }
 
 /// The text of a file, or of standard input for `-`.
-fn read_text(path: &Path) -> Result<String, String> {
+pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let mut read = |from: &mut dyn Read| {
         from.take(MAX_BYTES + 1)

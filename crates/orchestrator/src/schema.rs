@@ -640,3 +640,89 @@ static MODEL: Object = Object {
 
 /// What stands under `x-*`.
 pub const EXTENSION: Shape = Anything;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::diagnostic::nearest;
+
+    fn visit(
+        object: &'static Object,
+        seen: &mut BTreeSet<usize>,
+        found: &mut Vec<&'static Object>,
+    ) {
+        if seen.insert(std::ptr::from_ref(object) as usize) {
+            found.push(object);
+            object
+                .fields
+                .iter()
+                .for_each(|field| visit_shape(&field.shape, seen, found));
+        }
+    }
+
+    fn visit_shape(shape: &Shape, seen: &mut BTreeSet<usize>, found: &mut Vec<&'static Object>) {
+        match shape {
+            Shape::Object(object) | Shape::Short(object, _) | Shape::IntegerOr(object) => {
+                visit(object, seen, found)
+            }
+            Shape::Nullable(inner) | Shape::Named(inner) | Shape::Free(inner) => {
+                visit_shape(inner, seen, found)
+            }
+            Shape::List(inner) | Shape::OneOrList(inner) => visit_shape(inner, seen, found),
+            Shape::NamesOr(inner, _) => visit_shape(inner, seen, found),
+            _ => {}
+        }
+    }
+
+    fn objects() -> Vec<&'static Object> {
+        let mut found = Vec::new();
+        visit(&FILE, &mut BTreeSet::new(), &mut found);
+        found
+    }
+
+    #[test]
+    fn the_table_is_whole() {
+        let keys: usize = objects().iter().map(|object| object.fields.len()).sum();
+        assert!(keys >= 250, "{keys}");
+        assert_eq!(SERVICE.fields.len(), 93);
+        for object in objects() {
+            let names: BTreeSet<_> = object.fields.iter().map(|field| field.name).collect();
+            assert_eq!(
+                names.len(),
+                object.fields.len(),
+                "a key stands twice beside {:?}",
+                names.first()
+            );
+            assert!(object.required.iter().all(|name| names.contains(name)));
+        }
+    }
+
+    /// Each key with each of its letters missing is answered with the key, unless the rest is a key itself or as near
+    /// to another one.
+    #[test]
+    fn every_misspelt_key_is_recognised() {
+        let mut wrong = Vec::new();
+        for object in objects() {
+            for name in object
+                .fields
+                .iter()
+                .map(|field| field.name)
+                .filter(|name| name.len() > 3)
+            {
+                for at in 0..name.len() {
+                    let misspelt = format!("{}{}", &name[..at], &name[at + 1..]);
+                    let known = |word: &str| object.field(word).is_some();
+                    let answer = nearest(&misspelt, object.fields.iter().map(|field| field.name));
+                    let as_near =
+                        answer.is_some_and(|other| other.len().abs_diff(misspelt.len()) <= 1);
+                    if !known(&misspelt) && answer != Some(name) && !(as_near && answer.is_some()) {
+                        wrong.push((misspelt, name, answer));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+}

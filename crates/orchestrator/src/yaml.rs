@@ -42,9 +42,29 @@ pub struct Source {
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     files: Vec<Source>,
+    here: PathBuf,
 }
 
 impl Sources {
+    /// No files yet; paths below `here` are shown relative to it.
+    #[must_use]
+    pub fn seen_from(here: &Path) -> Self {
+        Self {
+            files: Vec::new(),
+            here: here.to_owned(),
+        }
+    }
+
+    /// A path as people want to read it.
+    #[must_use]
+    pub fn shown(&self, path: &Path) -> String {
+        let below = path
+            .strip_prefix(&self.here)
+            .ok()
+            .filter(|_| self.here != Path::new(""));
+        below.unwrap_or(path).display().to_string()
+    }
+
     /// Enters a file; the same path may be entered twice with different directories.
     pub fn add(&mut self, path: &Path, directory: &Path, text: impl Into<Arc<str>>) -> FileId {
         self.files.push(Source {
@@ -66,7 +86,7 @@ impl Sources {
     pub fn place(&self, span: Span) -> String {
         let path = self
             .get(span.file)
-            .map_or_else(|| "?".into(), |source| source.path.display().to_string());
+            .map_or_else(|| "?".into(), |source| self.shown(&source.path));
         format!("{path}:{}:{}", span.start.line, span.start.column)
     }
 }
