@@ -298,10 +298,21 @@ impl Networks {
         files::endpoints(&self.endpoints_directory(&network.id))
     }
 
+    pub(crate) fn endpoints_by_id(&self, network_id: &str) -> Result<Vec<Endpoint>, Error> {
+        files::endpoints(&self.endpoints_directory(network_id))
+    }
+
+    /// The ids of the networks that a container is on.
+    pub(crate) fn networks_of(&self, container: &str) -> Result<Vec<String>, Error> {
+        let mut ids = files::names(&self.state)?;
+        ids.retain(|id| self.lease_path(id, container).exists());
+        Ok(ids)
+    }
+
     /// The endpoints of a container.
     pub fn endpoints_of(&self, container: &str) -> Result<Vec<Endpoint>, Error> {
         let mut endpoints = Vec::new();
-        for id in self.active()? {
+        for id in self.networks_of(container)? {
             endpoints.extend(files::read::<Endpoint>(&self.lease_path(&id, container))?);
         }
         endpoints.sort_by(|one, other| one.interface.cmp(&other.interface));

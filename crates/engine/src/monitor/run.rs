@@ -124,7 +124,7 @@ impl Run {
             Log::open(&paths.log(), &config.log).map_err(Error::path("open", &paths.log()))?;
         let names = network
             .as_ref()
-            .map(|network| name_server(monitor, record, network, child.pid))
+            .map(|_| name_server(monitor, record, child.pid))
             .transpose()?;
         let firewall = if network.is_some() {
             Some(firewall::Watch::open()?)
@@ -460,21 +460,12 @@ pub(super) fn timespec(duration: Duration) -> Timespec {
 }
 
 /// The server that answers 127.0.0.11 inside the container.
-fn name_server(
-    monitor: &Monitor,
-    record: &Record,
-    network: &Attached,
-    pid: i32,
-) -> Result<dns::Server> {
+fn name_server(monitor: &Monitor, record: &Record, pid: i32) -> Result<dns::Server> {
     let path = std::path::PathBuf::from(format!("/proc/{pid}/ns/net"));
     let namespace = File::open(&path).map_err(Error::path("open", &path))?;
     let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let config = dns::Config {
-        networks: network
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.network_id.clone())
-            .collect(),
+        container: record.id.clone(),
         upstreams: network::hosts::upstreams(&host, &etc::resolution(&record.config)),
     };
     Ok(dns::Server::open(

@@ -1,0 +1,140 @@
+//! Who is called what: the names of all endpoints on the networks that a container is on.
+//!
+//! In: the leases on disk. Out: addresses for a name and a name for an address. What was read is
+//! kept until a directory of leases changes, so a question costs a few stat(2) and no reading.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use kernel::netlink::Cidr;
+
+use crate::{Endpoint, Error, Networks};
+
+/// How long a container may be on another network before its server notices.
+const MEMBERSHIP: Duration = Duration::from_millis(500);
+
+/// Times of files are no finer than the kernel's tick: within this of a change there may be another
+/// one with the same time.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The names that one container knows.
+pub(super) struct Names {
+    networks: Networks,
+    container: String,
+    /// Ids of the networks it is on, and when that was found.
+    member_of: Vec<String>,
+    found: Option<Instant>,
+    /// When the directories of leases had changed last, when they were read.
+    read: Vec<SystemTime>,
+    table: Table,
+}
+
+/// What the leases say.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    by_name: HashMap<String, Vec<IpAddr>>,
+    by_address: HashMap<IpAddr, String>,
+    subnets: Vec<Cidr>,
+    /// Whether the container itself has a way out of its networks.
+    pub(super) way_out: bool,
+}
+
+impl Names {
+    pub(super) fn of(networks: Networks, container: String) -> Names {
+        Names {
+            networks,
+            container,
+            member_of: Vec::new(),
+            found: None,
+            read: Vec::new(),
+            table: Table::default(),
+        }
+    }
+
+    /// The table as of now. When the leases cannot be read, what they said before still holds.
+    pub(super) fn table(&mut self) -> &Table {
+        if self.found.is_none_or(|found| found.elapsed() >= MEMBERSHIP) {
+            let known = self.networks.networks_of(&self.container);
+            self.member_of = known.unwrap_or_else(|_| std::mem::take(&mut self.member_of));
+            self.found = Some(Instant::now());
+        }
+        let changed: Vec<SystemTime> = self
+            .member_of
+            .iter()
+            .map(|id| changed(&self.networks.endpoints_directory(id)))
+            .collect();
+        let recent = |time: &SystemTime| time.elapsed().is_ok_and(|passed| passed < TICK);
+        if changed != self.read || changed.iter().any(recent) {
+            if let Ok(table) = self.load() {
+                self.table = table;
+                self.read = changed;
+            }
+        }
+        &self.table
+    }
+
+    fn load(&self) -> Result<Table, Error> {
+        let mut table = Table::default();
+        for id in &self.member_of {
+            for endpoint in self.networks.endpoints_by_id(id)? {
+                table.way_out |=
+                    endpoint.container == self.container && !endpoint.gateways.is_empty();
+                table.add(&endpoint);
+            }
+        }
+        Ok(table)
+    }
+}
+
+fn changed(directory: &Path) -> SystemTime {
+    let time = fs::metadata(directory).and_then(|metadata| metadata.modified());
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+impl Table {
+    pub(super) fn add(&mut self, endpoint: &Endpoint) {
+        for cidr in endpoint.addresses() {
+            for name in &endpoint.names {
+                let addresses = self.by_name.entry(name.to_ascii_lowercase()).or_default();
+                if !addresses.contains(&cidr.address) {
+                    addresses.push(cidr.address);
+                }
+            }
+            if let Some(name) = endpoint.names.first() {
+                self.by_address
+                    .insert(cidr.address, format!("{name}.{}", endpoint.network));
+            }
+            if !self.subnets.contains(&cidr.network()) {
+                self.subnets.push(cidr.network());
+            }
+        }
+    }
+
+    /// The addresses of a name: as it is, or with the name of its network behind a dot.
+    pub(super) fn addresses(&self, name: &str) -> Option<&[IpAddr]> {
+        let name = name.to_ascii_lowercase();
+        if let Some(found) = self.by_name.get(&name) {
+            return Some(found);
+        }
+        let full = |(address, full): (&IpAddr, &String)| {
+            full.eq_ignore_ascii_case(&name).then_some(*address)
+        };
+        let address = self.by_address.iter().find_map(full)?;
+        self.by_name
+            .values()
+            .find(|all| all.contains(&address))
+            .map(Vec::as_slice)
+    }
+
+    pub(super) fn name(&self, address: IpAddr) -> Option<&str> {
+        self.by_address.get(&address).map(String::as_str)
+    }
+
+    /// Whether the address is one of our networks', so that nobody else can know its name.
+    pub(super) fn is_ours(&self, address: IpAddr) -> bool {
+        self.subnets.iter().any(|subnet| subnet.contains(address))
+    }
+}
