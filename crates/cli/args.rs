@@ -138,6 +138,9 @@ pub const VERBS: &[Verb] = &[
     verb!(Other, update),
     verb!(Other, version),
     verb!(Other, wait),
+    verb!(Other, push),
+    verb!(Other, login),
+    verb!(Other, logout),
 ];
 
 /// `lighter image ...`: docker's longer names.
@@ -153,6 +156,7 @@ const IMAGE: &[Verb] = &[
     verb!(Hidden, rmi as "remove"),
     verb!(Other, save),
     verb!(Other, tag),
+    verb!(Other, push),
 ];
 
 /// `lighter container ...`: docker's longer names.

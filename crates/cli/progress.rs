@@ -42,6 +42,8 @@ fn word(state: LayerState) -> String {
         LayerState::Extracting { .. } => "Extracting".into(),
         LayerState::Complete => "Pull complete".into(),
         LayerState::Exists => "Already exists".into(),
+        LayerState::Preparing => "Preparing".into(),
+        LayerState::Present => "Layer already exists".into(),
         LayerState::Pushing { .. } => "Pushing".into(),
         LayerState::Pushed => "Pushed".into(),
         LayerState::Mounted => "Mounted from another repository".into(),
@@ -119,6 +121,7 @@ impl Progress for Bars {
                     }
                     LayerState::Complete
                     | LayerState::Exists
+                    | LayerState::Present
                     | LayerState::Pushed
                     | LayerState::Mounted => {
                         bar.set_style(style("{prefix}: {msg}"));

@@ -1,6 +1,5 @@
 //! `lighter pull`: fetches an image and unpacks it.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -26,9 +25,6 @@ pub struct Args {
     /// Suppress verbose output
     #[arg(short, long)]
     quiet: bool,
-    /// Write a waterfall of the transfer: FILE.json or FILE.svg
-    #[arg(long, value_name = "FILE")]
-    trace: Option<PathBuf>,
     #[command(flatten)]
     registry: RegistryOptions,
     #[arg(value_name = "NAME[:TAG|@DIGEST]")]
@@ -42,7 +38,6 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     let options = PullOptions {
         platform: args.platform.as_deref().map(str::parse).transpose()?,
         registries: args.registry.options()?,
-        trace: args.trace.clone(),
     };
     let references = if args.all_tags {
         all(&args.name, &reference, &options)?

@@ -67,6 +67,10 @@ pub enum LayerState {
     Complete,
     /// It was there before.
     Exists,
+    /// Known from the manifest that is pushed.
+    Preparing,
+    /// The registry has it already.
+    Present,
     /// Bytes sent so far.
     Pushing {
         /// Bytes sent.

@@ -8,7 +8,6 @@ mod resolve;
 
 pub(crate) use resolve::choose;
 
-use std::path::PathBuf;
 use std::thread;
 
 use crate::arrival::{Arrival, Arrived, Naming, Supply};
@@ -23,8 +22,6 @@ pub struct PullOptions {
     pub platform: Option<Platform>,
     /// How registries are reached.
     pub registries: crate::registry::Options,
-    /// Writes when each blob was resolved, received, inflated and written.
-    pub trace: Option<PathBuf>,
 }
 
 /// What a pull gave.

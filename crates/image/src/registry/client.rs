@@ -50,16 +50,46 @@ pub(crate) struct Session {
 impl Session {
     /// Nothing is sent yet.
     pub(crate) fn new(reference: &Reference, options: &Options) -> Result<Self, RegistryError> {
+        let session = Self::of_registry(reference.registry(), options)?;
         Ok(Self {
-            registry: reference.registry().to_owned(),
             repository: reference.repository().to_owned(),
+            ..session
+        })
+    }
+
+    /// For requests that are about no repository.
+    pub(super) fn of_registry(registry: &str, options: &Options) -> Result<Self, RegistryError> {
+        Ok(Self {
+            registry: registry.to_owned(),
+            repository: String::new(),
             options: options.clone(),
             stall: options.stall.unwrap_or(STALL),
-            endpoints: RefCell::new(endpoints(reference.registry(), options)?),
+            endpoints: RefCell::new(endpoints(registry, options)?),
             authorizations: RefCell::default(),
             clients: RefCell::default(),
             resolver: Resolver::from_files(),
         })
+    }
+
+    /// `GET /v2/` with credentials (distribution-spec, "Determining Support").
+    pub(super) async fn log_in(&self) -> Result<(), RegistryError> {
+        self.each_endpoint(|endpoint| async move {
+            let mut url = endpoint.base.clone();
+            url.set_path("/v2/");
+            let response = self
+                .send(&endpoint, url, "", plain(Method::GET, ""))
+                .await?;
+            match response.status().as_u16() {
+                401 | 403 => Err(RegistryError::LoginRefused {
+                    registry: self.registry.clone(),
+                }),
+                _ => self
+                    .expect_success(response, "the registry")
+                    .await
+                    .map(drop),
+            }
+        })
+        .await
     }
 
     /// `repository:NAME:pull`
@@ -89,7 +119,7 @@ impl Session {
         self.retry(|| attempt(endpoints[last].clone())).await
     }
 
-    async fn retry<T, F: Future<Output = Result<T, RegistryError>>>(
+    pub(super) async fn retry<T, F: Future<Output = Result<T, RegistryError>>>(
         &self,
         attempt: impl Fn() -> F,
     ) -> Result<T, RegistryError> {
@@ -277,7 +307,7 @@ impl Session {
             .map_err(|error| transport(url, &error))
     }
 
-    fn authorization(&self, url: &Url, scope: &str) -> Option<String> {
+    pub(super) fn authorization(&self, url: &Url, scope: &str) -> Option<String> {
         let key = (url.origin().ascii_serialization(), scope.to_owned());
         self.authorizations.borrow().get(&key).cloned()
     }

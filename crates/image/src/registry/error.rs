@@ -26,6 +26,12 @@ pub enum RegistryError {
         /// The registry's words.
         reason: String,
     },
+    /// `login` with the wrong name or password.
+    #[error("{registry}: unauthorized: incorrect username or password")]
+    LoginRefused {
+        /// Host and port.
+        registry: String,
+    },
     /// Another answer than asked for.
     #[error("{url} answered {status}{}", told(.reason))]
     Status {

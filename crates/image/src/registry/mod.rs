@@ -15,12 +15,14 @@ mod manifest;
 mod resolve;
 mod tags;
 mod tls;
+mod upload;
 
 pub use error::RegistryError;
 
 pub(crate) use blob::Delivery;
 pub(crate) use client::Session;
 pub(crate) use manifest::Fetched;
+pub(crate) use upload::Sent;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,4 +72,10 @@ impl std::fmt::Debug for Credentials {
 pub fn tags(reference: &crate::Reference, options: &Options) -> Result<Vec<String>, RegistryError> {
     let session = Session::new(reference, options)?;
     client::run(session.tags())
+}
+
+/// Asks the registry whether `credentials` are good; it says so or the error tells why not.
+pub fn log_in(registry: &str, options: &Options) -> Result<(), RegistryError> {
+    let session = Session::of_registry(registry, options)?;
+    client::run(session.log_in())
 }

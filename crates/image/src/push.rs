@@ -1,0 +1,210 @@
+//! Pushing: an image of the store -> a registry. Blobs first, then what names them.
+
+use std::collections::BTreeSet;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::media_type;
+use crate::registry::{Options, Sent, Session};
+use crate::{
+    Descriptor, Digest, Document, Error, Event, Image, LayerState, Progress, Reference, Store,
+};
+
+const AT_ONCE: usize = 5;
+
+/// What to do differently from `lighter push NAME`.
+#[derive(Clone, Debug, Default)]
+pub struct PushOptions {
+    /// How the registry is reached.
+    pub registries: Options,
+    /// Also layers that their owner forbids to push.
+    pub nondistributable: bool,
+}
+
+/// What a push gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// What the reference names at the registry now.
+    pub digest: Digest,
+    /// Bytes of that manifest or index.
+    pub size: u64,
+}
+
+/// Sends `image` to the registry of `reference` under that name.
+///
+/// An index goes as a whole when the store has all of it, which after a pull
+/// for one platform it has not; then the manifest of that platform goes.
+pub fn push(
+    store: &Store,
+    image: &Image,
+    reference: &Reference,
+    options: &PushOptions,
+    progress: &dyn Progress,
+) -> Result<Pushed, Error> {
+    let _in_use = store.begin_use()?;
+    let session = Session::new(reference, &options.registries)?;
+    let same_registry = |known: &&Reference| known.registry() == reference.registry();
+    let from = image
+        .repo_digests
+        .iter()
+        .find(same_registry)
+        .map(Reference::repository);
+    let push = Push {
+        store,
+        session: &session,
+        from,
+        options,
+        progress,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(crate::error::file("start a runtime for", store.layout()))?;
+    runtime.block_on(push.run(image, reference))
+}
+
+struct Push<'a> {
+    store: &'a Store,
+    session: &'a Session,
+    /// A repository of the same registry that should have the blobs.
+    from: Option<&'a str>,
+    options: &'a PushOptions,
+    progress: &'a dyn Progress,
+}
+
+/// A manifest or index with its bytes, and what it needs to be there before it.
+struct Node {
+    descriptor: Descriptor,
+    bytes: Vec<u8>,
+    document: Document,
+}
+
+impl Push<'_> {
+    async fn run(&self, image: &Image, reference: &Reference) -> Result<Pushed, Error> {
+        let nodes = match self.whole(&image.target) {
+            Some(nodes) => nodes,
+            None => vec![self.read(&image.descriptor)?],
+        };
+        let blobs = self.blobs(&nodes);
+        for blob in blobs.iter().filter(|blob| blob.is_layer()) {
+            self.event(&blob.digest, LayerState::Preparing);
+        }
+        stream::iter(blobs.iter().map(|blob| self.blob(blob)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
+        // Children before the index that names them; the last one gets the tag.
+        let count = nodes.len();
+        for (at, node) in nodes.iter().enumerate() {
+            let digest = node.descriptor.digest.to_string();
+            let name = if at + 1 == count {
+                reference.tag().unwrap_or(&digest)
+            } else {
+                &digest
+            };
+            self.session
+                .push_manifest(name, &node.descriptor.media_type, &node.bytes, self.from)
+                .await?;
+        }
+        let top = nodes
+            .last()
+            .map_or(&image.descriptor, |node| &node.descriptor);
+        Ok(Pushed {
+            digest: top.digest.clone(),
+            size: top.size,
+        })
+    }
+
+    /// The target and all below it, children first; `None` when something is not here.
+    fn whole(&self, target: &Descriptor) -> Option<Vec<Node>> {
+        let node = self.read(target).ok()?;
+        let mut nodes = Vec::new();
+        match &node.document {
+            Document::Index(index) => {
+                for child in &index.manifests {
+                    nodes.extend(self.whole(child)?);
+                }
+            }
+            Document::Manifest(manifest) => {
+                let mut blobs = manifest.layers.iter().chain([&manifest.config]);
+                if !blobs.all(|blob| self.store.has_blob(blob)) {
+                    return None;
+                }
+            }
+        }
+        nodes.push(node);
+        Some(nodes)
+    }
+
+    fn read(&self, descriptor: &Descriptor) -> Result<Node, Error> {
+        let bytes = self.store.read_blob(&descriptor.digest)?;
+        let document =
+            Document::parse(&bytes, &descriptor.media_type).map_err(|source| Error::Document {
+                what: "manifest",
+                digest: descriptor.digest.clone(),
+                source,
+            })?;
+        let size = bytes.len() as u64;
+        let descriptor = Descriptor::new(&descriptor.media_type, descriptor.digest.clone(), size);
+        Ok(Node {
+            descriptor,
+            bytes,
+            document,
+        })
+    }
+
+    /// Every blob once, configs too.
+    fn blobs(&self, nodes: &[Node]) -> Vec<Descriptor> {
+        let mut seen = BTreeSet::new();
+        let manifests = nodes.iter().filter_map(|node| match &node.document {
+            Document::Manifest(manifest) => Some(manifest),
+            Document::Index(_) => None,
+        });
+        let all = manifests.flat_map(|manifest| manifest.layers.iter().chain([&manifest.config]));
+        let allowed = |blob: &&Descriptor| {
+            self.options.nondistributable || !media_type::is_nondistributable(&blob.media_type)
+        };
+        all.filter(allowed)
+            .filter(|blob| seen.insert(blob.digest.clone()))
+            .cloned()
+            .collect()
+    }
+
+    async fn blob(&self, blob: &Descriptor) -> Result<(), Error> {
+        let path = self.store.blob_path(&blob.digest);
+        if !self.store.has_blob(blob) {
+            let problem = "is missing or has another size".to_owned();
+            return Err(Error::Damaged {
+                digest: blob.digest.clone(),
+                problem,
+            });
+        }
+        let tell = |state| {
+            if blob.is_layer() {
+                self.event(&blob.digest, state);
+            }
+        };
+        let sent = |done| {
+            tell(LayerState::Pushing {
+                done,
+                total: blob.size,
+            })
+        };
+        tell(
+            match self
+                .session
+                .push_blob(blob, &path, self.from, &sent)
+                .await?
+            {
+                Sent::Exists => LayerState::Present,
+                Sent::Mounted => LayerState::Mounted,
+                Sent::Uploaded => LayerState::Pushed,
+            },
+        );
+        Ok(())
+    }
+
+    fn event(&self, digest: &Digest, state: LayerState) {
+        self.progress.event(Event::Layer { digest, state });
+    }
+}
