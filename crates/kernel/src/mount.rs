@@ -221,7 +221,9 @@ fn fill(target: BorrowedFd<'_>, made: BorrowedFd<'_>, mount: &Mount) -> Result<(
     if mount.copy_up {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let from = rustix::fs::openat(target, c".", flags, Mode::empty())?;
-        crate::copy::tree(from.as_fd(), made)?;
+        // The descriptor of a new mount is one that only points (`O_PATH`).
+        let to = rustix::fs::openat(made, c".", flags, Mode::empty())?;
+        crate::copy::tree(from.as_fd(), to.as_fd())?;
     } else if mount.take_mode {
         let mode = Mode::from_raw_mode(file::status(target)?.stx_mode.into());
         rustix::fs::chmodat(made, c".", mode, rustix::fs::AtFlags::empty())?;

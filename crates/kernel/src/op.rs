@@ -313,9 +313,16 @@ pub enum Op {
         /// The value of `PATH`.
         path: String,
     },
+    /// Have every descriptor but the standard streams and some more closed when the program starts.
+    ///
+    /// Before the seccomp filter, which may not know close_range(2). Linux 5.11.
+    CloseOnExec {
+        /// How many descriptors after the standard streams stay open.
+        keep: u32,
+    },
     /// The container is created; go on when somebody says start. runtime.md, Lifecycle.
     AwaitStart,
-    /// Become the user's program. Nothing but the standard streams is left open. execve(2).
+    /// Become the user's program. execve(2).
     Exec(Exec),
 
     // ---- cgroups -------------------------------------------------------
@@ -764,6 +771,4 @@ pub struct Exec {
     pub args: Vec<String>,
     /// The whole environment.
     pub env: Vec<String>,
-    /// How many descriptors after the standard streams stay open.
-    pub preserve_fds: u32,
 }

@@ -190,6 +190,7 @@ impl Op {
                 actor.program = Some(program::find(program, path)?);
                 Ok(())
             }
+            Op::CloseOnExec { keep } => Ok(process::close_from(3 + keep)?),
             Op::Exec(exec) => Err(execute(actor, exec)),
 
             Op::CgroupCreate { path } => Ok(cgroup::tree::create(path)?),
@@ -439,10 +440,7 @@ fn execute(actor: &mut Actor, exec: &Exec) -> Failure {
         return Errno::NOENT.into();
     };
     process::reset_signals();
-    match process::close_from(3 + exec.preserve_fds) {
-        Ok(()) => program::execute(&program, exec),
-        Err(errno) => errno.into(),
-    }
+    program::execute(&program, exec)
 }
 
 /// Point at a namespace of this process, to come back to it.

@@ -84,6 +84,7 @@ fn attempt_on_process(op: &Op) -> String {
         Op::RunHook(hook) => format!("run the {} hook {}", hook.kind, hook.path.display()),
         Op::FindProgram { program, .. } => format!("start {program:?}"),
         Op::Exec(exec) => format!("start {:?}", exec.args.first().map_or("", String::as_str)),
+        Op::CloseOnExec { .. } => "keep descriptors of the host from the program".into(),
         Op::AwaitStart => "wait for the start".into(),
         other => attempt_on_host(other),
     }

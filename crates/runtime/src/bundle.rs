@@ -51,6 +51,17 @@ impl Bundle {
         Ok(Bundle { dir, spec })
     }
 
+    /// Keep the configuration in `dir`, where changes to the bundle's own do not reach it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keep(&self, dir: &Path) -> Result<(), Error> {
+        let path = dir.join("config.json");
+        let failed = |source| Error::file("write", &path, source);
+        let text = serde_json::to_vec(&self.spec).map_err(|error| failed(error.into()))?;
+        kernel::file::write_host_file(&path, &text, 0o600).map_err(failed)
+    }
+
     /// Write `spec` as the bundle in `dir`, which must exist.
     pub fn write(dir: &Path, spec: Spec) -> Result<Bundle, Error> {
         let path = dir.join("config.json");

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use kernel::process::Ended;
 use kernel::{Audience, Playground, Script};
 use oci_spec::runtime::Process;
+use serde::{Deserialize, Serialize};
 
 use crate::state::{Identity, Phase, now};
 use crate::{Attach, Bundle, Error, State, Status, View, plan};
@@ -123,7 +124,7 @@ impl Container {
     ) -> Result<(Container, Child), Error> {
         let view = View::of(bundle, attach)?;
         let script = plan::plan(bundle, attach)?;
-        let container = Container::found(states, &view)?;
+        let container = Container::found(states, bundle, &view)?;
         let start = container.start_socket()?;
         container.bring_up(&view, &script, stdio, Some(start), Phase::Created)
     }
@@ -140,7 +141,7 @@ impl Container {
     ) -> Result<(Container, Child), Error> {
         let view = View::of(bundle, attach)?;
         let script = plan::plan(bundle, attach)?;
-        let container = Container::found(states, &view)?;
+        let container = Container::found(states, bundle, &view)?;
         let (container, child) = container.bring_up(&view, &script, stdio, None, Phase::Started)?;
         container.after_start()?;
         Ok((container, child))
@@ -197,7 +198,7 @@ impl Container {
             connected.map_err(|errno| Error::file("connect to", &self.dir, errno.into()))?;
         let mut audience = Attendant {
             container: self.clone(),
-            agent: self.agent()?,
+            agent: self.state.agent.clone(),
         };
         kernel::play::start(socket, &child, &mut audience)?;
         let _ = std::fs::remove_file(self.dir.join(START));
@@ -273,7 +274,7 @@ impl Container {
     /// [`Error::Status`] unless it runs; what kept the process from starting.
     pub fn exec(&self, request: &ExecRequest, stdio: Stdio) -> Result<Child, Error> {
         self.require("exec in", &[Status::Created, Status::Running])?;
-        let bundle = Bundle::load(&self.state.bundle)?;
+        let bundle = self.bundle()?;
         let attach = Attach {
             id: self.state.id.clone(),
             preserve_fds: request.preserve_fds,
@@ -292,13 +293,11 @@ impl Container {
 
     /// Remove a stopped container and everything of it; with `force` kill it first.
     ///
-    /// A created container, whose program never ran, is removed without `force`.
-    ///
     /// # Errors
     /// [`Error::Status`] when it runs; what could not be removed, after everything else was.
     pub fn delete(self, force: bool) -> Result<(), Error> {
         if !force {
-            self.require("delete", &[Status::Stopped, Status::Created])?;
+            self.require("delete", &[Status::Stopped])?;
         }
         if let Ok(process) = self.process() {
             kernel::process::kill(process.pidfd.as_fd());
@@ -339,7 +338,7 @@ impl Container {
     }
 
     /// Make the container's directory, complete with its state or not at all.
-    fn found(states: &Path, view: &View) -> Result<Container, Error> {
+    fn found(states: &Path, bundle: &Bundle, view: &View) -> Result<Container, Error> {
         check_id(view.id)?;
         let dir = states.join(view.id);
         if dir.join("state.json").exists() {
@@ -364,10 +363,12 @@ impl Container {
             undo: Script::new(view.attach.undo.clone()),
             poststart: plan::hooks::poststart(view),
             poststop: plan::hooks::poststop(view),
+            agent: Agent::of(view),
         };
         let draft = states.join(format!(".{}.{}", view.id, std::process::id()));
         let made = kernel::file::make_host_directories(&draft, 0o700);
         made.map_err(|source| Error::file("create", &draft, source))?;
+        bundle.keep(&draft)?;
         state.write(&draft)?;
         match std::fs::rename(&draft, &dir) {
             Ok(()) => Ok(Container { dir, state }),
@@ -469,13 +470,17 @@ impl Container {
         socket.map_err(|errno| Error::file("listen at", &self.start_path(), errno.into()))
     }
 
-    fn agent(&self) -> Result<Option<Agent>, Error> {
-        let bundle = Bundle::load(&self.state.bundle)?;
-        let attach = Attach {
-            id: self.state.id.clone(),
-            ..Attach::default()
-        };
-        Ok(Agent::of(&View::of(&bundle, &attach)?))
+    /// The bundle with the configuration that the container was created from, whatever became of
+    /// the file in it since.
+    ///
+    /// # Errors
+    /// When it cannot be read any more.
+    pub fn bundle(&self) -> Result<Bundle, Error> {
+        let spec = Bundle::load(&self.dir)?.spec;
+        Ok(Bundle {
+            dir: self.state.bundle.clone(),
+            spec,
+        })
     }
 }
 
@@ -533,9 +538,12 @@ impl Audience for Attendant {
 }
 
 /// Who decides about system calls with the action notify. config-linux.md, The Container Process State.
-struct Agent {
-    path: PathBuf,
-    metadata: Option<String>,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Agent {
+    /// The socket on which it listens.
+    pub path: PathBuf,
+    /// What the bundle has to say to it.
+    pub metadata: Option<String>,
 }
 
 impl Agent {

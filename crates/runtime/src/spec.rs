@@ -208,6 +208,18 @@ fn check_process(process: &Process) -> Result<(), Error> {
     {
         return config("process.args", "there is no program to run".into());
     }
+    let limits = process.rlimits().as_deref().unwrap_or(&[]);
+    for (index, limit) in limits.iter().enumerate() {
+        if limits[..index]
+            .iter()
+            .any(|other| other.typ() == limit.typ())
+        {
+            return config(
+                "process.rlimits",
+                format!("{} is listed twice", limit.typ()),
+            );
+        }
+    }
     let strings = process
         .args()
         .iter()

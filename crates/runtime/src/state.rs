@@ -96,6 +96,9 @@ pub struct State {
     pub poststart: Script,
     /// Hooks after everything was removed.
     pub poststop: Script,
+    /// The agent that gets the notify descriptor of the seccomp filter.
+    #[serde(default)]
+    pub agent: Option<crate::container::Agent>,
 }
 
 const FILE: &str = "state.json";

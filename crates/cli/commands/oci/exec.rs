@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, User};
-use runtime::{Bundle, Container, ExecRequest, Status};
+use runtime::{Container, ExecRequest, Status};
 
 use super::create::{check_terminal, stdio, tell};
 use super::options::{End, Given, switch, value};
@@ -103,7 +103,7 @@ fn process(
     if command.is_empty() {
         bail!("the command is missing");
     }
-    let bundle = Bundle::load(&container.state.bundle)?;
+    let bundle = container.bundle()?;
     let mut process = bundle
         .spec
         .process()

@@ -186,6 +186,7 @@ pub(super) fn lines(op: &Op, context: &Context) -> Lines {
         )),
         Op::RunHook(hook) => run_hook(hook),
         Op::FindProgram { program, .. } => no_tool(&format!("env(1) finds {} in PATH below", quote(program))),
+        Op::CloseOnExec { .. } => no_tool("a shell opens nothing that its programs would inherit"),
         Op::AwaitStart => no_tool("created; this script starts at once"),
         Op::Exec(exec) => execute(exec),
 

@@ -234,6 +234,11 @@ pub fn confine(view: &View, process: &Process, started: bool) -> Result<Vec<Step
         find_program(process),
         "Say now if it cannot be started",
     ));
+    let keep = view.attach.preserve_fds;
+    steps.push(inside(
+        Op::CloseOnExec { keep },
+        "Nothing of the host is left open",
+    ));
     if !view.own(Namespace::User) {
         steps.extend(limits(process).into_iter().map(|op| inside(op, LIMIT)));
     }
@@ -257,7 +262,7 @@ pub fn confine(view: &View, process: &Process, started: bool) -> Result<Vec<Step
     if started {
         steps.extend(hooks::start_container(view));
     }
-    steps.push(inside(execute(view, process), "The user's program"));
+    steps.push(inside(execute(process), "The user's program"));
     Ok(steps)
 }
 
@@ -320,11 +325,10 @@ fn find_program(process: &Process) -> Op {
     }
 }
 
-fn execute(view: &View, process: &Process) -> Op {
+fn execute(process: &Process) -> Op {
     Op::Exec(Exec {
         args: process.args().clone().unwrap_or_default(),
         env: process.env().clone().unwrap_or_default(),
-        preserve_fds: view.attach.preserve_fds,
     })
 }
 
