@@ -421,8 +421,17 @@ pub(crate) fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> 
 
 /// Sleeps until something can be read.
 pub(crate) fn wait_readable(fd: &impl AsFd) -> Result<()> {
+    wait_for(fd, PollFlags::IN)
+}
+
+/// Sleeps until something can be written.
+pub(crate) fn wait_writable(fd: &impl AsFd) -> Result<()> {
+    wait_for(fd, PollFlags::OUT)
+}
+
+fn wait_for(fd: &impl AsFd, what: PollFlags) -> Result<()> {
     loop {
-        match poll(&mut [PollFd::new(fd, PollFlags::IN)], None) {
+        match poll(&mut [PollFd::new(fd, what)], None) {
             Ok(_) => return Ok(()),
             Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(Error::system("wait for the monitor")(e.into())),

@@ -12,12 +12,12 @@ use std::time::Duration;
 use image::{Image, Snapshot, Store};
 use jiff::Timestamp;
 
-use crate::config::{ContainerConfig, Mount, MountSource};
+use crate::config::{ContainerConfig, Mount, MountSource, NetworkMode};
 use crate::disk::{self, Keep};
 use crate::find::{check_name, short};
 use crate::record::{FORMAT, Record};
 use crate::rootfs::{Layers, Rootfs};
-use crate::{Engine, Error, Result, name};
+use crate::{Engine, Error, Result, etc, name};
 
 /// A monitor that has told its clients the end is gone a moment later.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -106,6 +106,10 @@ impl Engine {
         }
         let mut config = wish.over(&image.config)?;
         config.name = Some(name.clone());
+        if config.network == NetworkMode::Host && config.hostname.is_none() {
+            // As docker does: what calls itself by its name should find itself.
+            config.hostname = Some(etc::host_name());
+        }
         config.image.id = image.id.to_string();
         let warnings = crate::validate::check(&config)?;
         let snapshot = Snapshot::prepare(store, image, &paths.kept)?;

@@ -113,15 +113,20 @@ fn line(extra: &ExtraHost, gateway: Option<IpAddr>) -> Result<Line> {
 
 fn hostname(config: &ContainerConfig, id: &str) -> String {
     if config.uts == NamespaceMode::Host {
-        return rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned();
+        return host_name();
     }
     config
         .hostname
         .clone()
         .unwrap_or_else(|| short(id).to_owned())
+}
+
+/// The host's own name.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn own_names(config: &ContainerConfig, id: &str) -> Vec<String> {

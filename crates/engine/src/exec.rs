@@ -1,26 +1,29 @@
 //! `exec`: one more program inside a running container.
 //!
-//! This process clones it itself and holds its streams: nothing is between the two. The program gets pipes or a terminal of
-//! its own, never this process's terminal, into which it could type (TIOCSTI). When this process is killed, a program with a
-//! terminal gets SIGHUP, one with pipes finds them closed.
+//! The container's monitor clones it, this process holds its streams: the monitor is asked over its socket, pipes travel with
+//! the question, a terminal's other end with the answer. Nothing is between this process and the program, and yet somebody is
+//! there to reap it when this process is gone. The program never gets this process's own terminal, into which it could type
+//! (TIOCSTI). When this process is killed, a program with a terminal gets SIGHUP, one with pipes finds them closed.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use runtime::{Child, ExecRequest, Stdio};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::Signal;
 
-use crate::attach::{DetachKeys, RawTerminal, window_size, write_all};
+use crate::attach::{
+    DetachKeys, RawTerminal, wait_readable, wait_writable, window_size, write_all,
+};
 use crate::config::ContainerConfig;
 use crate::list::Status;
 use crate::merge::lay_environment;
 use crate::record::Record;
 use crate::rootfs::Rootfs;
 use crate::user::Accounts;
-use crate::{Engine, Error, Result, monitor, spec};
+use crate::wire::{Connection, ExecWish, Failure, Frame};
+use crate::{Engine, Error, Result, spec};
 
 /// What to run.
 #[derive(Debug, Clone, Default)]
@@ -51,27 +54,38 @@ impl Engine {
     /// # Errors
     /// [`Error::NotRunning`], [`Error::Paused`]; [`Error::Exec`] with docker's code when it cannot be run.
     pub fn exec(&self, who: &str, what: &Exec) -> Result<i32> {
-        let (record, request) = self.exec_request(who, what)?;
+        let (record, wish) = self.exec_wish(who, what)?;
         if what.detach {
-            self.spawn(&record, &request, null_streams()?)?;
+            let null = [null()?, null()?, null()?];
+            let streams = if what.tty { &[][..] } else { &null[..] };
+            self.ask(&record, &wish, streams)?;
             return Ok(0);
         }
         if what.tty {
-            let child = self.spawn(&record, &request, Stdio::Terminal)?;
-            return Relay::terminal(child, what)?.run();
+            let (connection, terminal) = self.ask(&record, &wish, &[])?;
+            return Relay::terminal(connection, terminal, what)?.run();
         }
         let (ours, theirs) = Ends::pipes(what.stdin)?;
-        let child = self.spawn(&record, &request, theirs)?;
-        Relay::new(child, ours, what.stdin)?.run()
+        let (connection, _) = self.ask(&record, &wish, &theirs)?;
+        drop(theirs);
+        Relay::new(connection, ours, what.stdin)?.run()
     }
 
     /// Runs a program without input and returns its exit code and what it printed (both streams, first `limit` bytes).
     pub fn exec_captured(&self, who: &str, what: &Exec, limit: usize) -> Result<(i32, Vec<u8>)> {
-        let (record, request) = self.exec_request(who, what)?;
+        let quiet = Exec {
+            tty: false,
+            stdin: false,
+            detach: false,
+            ..what.clone()
+        };
+        let (record, wish) = self.exec_wish(who, &quiet)?;
         let fail = |e: rustix::io::Errno| Error::system("make a pipe")(e.into());
         let (output, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(fail)?;
         let also = theirs.try_clone().map_err(Error::system("make a pipe"))?;
-        let child = self.spawn(&record, &request, Stdio::Fds([null()?, theirs, also]))?;
+        let streams = [null()?, theirs, also];
+        let (mut connection, _) = self.ask(&record, &wish, &streams)?;
+        drop(streams);
         let mut text = Vec::new();
         let mut block = [0; 4096];
         loop {
@@ -82,10 +96,16 @@ impl Engine {
                 Err(e) => return Err(fail(e)),
             }
         }
-        Ok((i32::from(child.wait()?.code()), text))
+        loop {
+            if let Some(code) = ended(&mut connection)? {
+                return Ok((code, text));
+            }
+            wait_readable(connection.socket())?;
+            connection.fill();
+        }
     }
 
-    fn exec_request(&self, who: &str, what: &Exec) -> Result<(Record, ExecRequest)> {
+    fn exec_wish(&self, who: &str, what: &Exec) -> Result<(Record, ExecWish)> {
         let seen = self.observe_as(who)?;
         if seen.status == Status::Paused {
             return Err(Error::Paused {
@@ -105,10 +125,9 @@ impl Engine {
         let process = self.process_in(&seen.record, &asked, pid, &what.command)?;
         Ok((
             seen.record,
-            ExecRequest {
+            ExecWish {
                 process,
-                preserve_fds: 0,
-                cgroup: None,
+                detach: what.detach,
             },
         ))
     }
@@ -143,19 +162,78 @@ impl Engine {
         spec::exec_process(config, &around, command.to_vec())
     }
 
-    fn spawn(&self, record: &Record, request: &ExecRequest, stdio: Stdio) -> Result<Child> {
-        let container = self.container(&record.id)?;
-        container.exec(request, stdio).map_err(|error| {
-            let failure = monitor::failure(&Error::Runtime(error));
-            let program = request.process.args().iter().flatten().next().cloned();
-            Error::Exec {
-                program: program.unwrap_or_default(),
-                name: record.name.clone(),
-                cause: failure.cause,
-                code: failure.code,
+    /// Asks the container's monitor to run a program; returns the connection on which it tells how that ends, and the
+    /// program's terminal.
+    fn ask(
+        &self,
+        record: &Record,
+        wish: &ExecWish,
+        streams: &[OwnedFd],
+    ) -> Result<(Connection, Option<OwnedFd>)> {
+        let failed = |cause: String, code| Error::Exec {
+            program: wish
+                .process
+                .args()
+                .iter()
+                .flatten()
+                .next()
+                .cloned()
+                .unwrap_or_default(),
+            name: record.name.clone(),
+            cause,
+            code,
+        };
+        let json = serde_json::to_vec(wish).map_err(|e| failed(e.to_string(), 125))?;
+        let mut connection = self.connect(&record.id)?;
+        let descriptors: Vec<BorrowedFd<'_>> = streams.iter().map(AsFd::as_fd).collect();
+        if descriptors.is_empty() {
+            connection.send(&Frame::Exec(&json));
+        } else {
+            connection.send_with(&Frame::Exec(&json), &descriptors);
+        }
+        loop {
+            while connection.pending() > 0 && !connection.closed {
+                wait_writable(connection.socket())?;
+                connection.flush();
             }
-        })
+            wait_readable(connection.socket())?;
+            connection.fill();
+            let answer = connection.first(|frame| match frame {
+                Frame::Started => Some(Ok(())),
+                Frame::Failed(json) => Some(Err(serde_json::from_slice::<Failure>(json).ok())),
+                _ => None,
+            });
+            match answer {
+                Some(Ok(())) => {
+                    let terminal = connection.descriptors.pop();
+                    return Ok((connection, terminal));
+                }
+                Some(Err(Some(failure))) => return Err(failed(failure.cause, failure.code)),
+                _ if connection.closed => {
+                    return Err(Error::NotRunning {
+                        name: record.name.clone(),
+                    });
+                }
+                _ => {}
+            }
+        }
     }
+}
+
+/// The program's exit code, when it has come.
+fn ended(connection: &mut Connection) -> Result<Option<i32>> {
+    let mut code = None;
+    connection.frames(|frame| {
+        if let Frame::Ended(ended) = frame {
+            code = Some(ended);
+        }
+    });
+    if code.is_none() && connection.closed {
+        return Err(Error::NotFound(
+            "the container's monitor was killed, and the container with it".to_owned(),
+        ));
+    }
+    Ok(code)
 }
 
 fn null() -> Result<OwnedFd> {
@@ -163,10 +241,6 @@ fn null() -> Result<OwnedFd> {
     Ok(null
         .map_err(Error::path("open", "/dev/null".as_ref()))?
         .into())
-}
-
-fn null_streams() -> Result<Stdio> {
-    Ok(Stdio::Fds([null()?, null()?, null()?]))
 }
 
 /// This process's ends of the program's streams.
@@ -177,7 +251,7 @@ struct Ends {
 }
 
 impl Ends {
-    fn pipes(stdin: bool) -> Result<(Self, Stdio)> {
+    fn pipes(stdin: bool) -> Result<(Self, [OwnedFd; 3])> {
         let make = || -> io::Result<(Self, [OwnedFd; 3])> {
             let (output, their_output) = pipe_with(PipeFlags::CLOEXEC)?;
             let (error, their_error) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -194,14 +268,13 @@ impl Ends {
             };
             Ok((ours, [their_input, their_output, their_error]))
         };
-        let (ours, theirs) = make().map_err(Error::system("make the program's streams"))?;
-        Ok((ours, Stdio::Fds(theirs)))
+        make().map_err(Error::system("make the program's streams"))
     }
 }
 
 /// Moves bytes between this process's streams and the program's until it ends.
 struct Relay {
-    child: Child,
+    connection: Connection,
     ends: Ends,
     stdin: bool,
     keys: DetachKeys,
@@ -216,7 +289,7 @@ const PASSED: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TER
 /// What poll(2) found.
 #[derive(Default)]
 struct Ready {
-    ended: bool,
+    socket: bool,
     signal: bool,
     output: bool,
     error: bool,
@@ -224,7 +297,7 @@ struct Ready {
 }
 
 impl Relay {
-    fn new(child: Child, ends: Ends, stdin: bool) -> Result<Self> {
+    fn new(connection: Connection, ends: Ends, stdin: bool) -> Result<Self> {
         let watched: Vec<i32> = PASSED
             .iter()
             .chain([&Signal::WINCH])
@@ -234,7 +307,7 @@ impl Relay {
             kernel::signal::descriptor(&watched).map_err(Error::system("watch for signals"))?;
         let keys = DetachKeys::new(Some(Vec::new()));
         Ok(Self {
-            child,
+            connection,
             ends,
             stdin,
             keys,
@@ -244,9 +317,9 @@ impl Relay {
         })
     }
 
-    fn terminal(mut child: Child, what: &Exec) -> Result<Self> {
-        let terminal = child.terminal.take().ok_or_else(|| {
-            Error::NotFound("the program has no terminal: the runtime made none".to_owned())
+    fn terminal(connection: Connection, terminal: Option<OwnedFd>, what: &Exec) -> Result<Self> {
+        let terminal = terminal.ok_or_else(|| {
+            Error::NotFound("the program has no terminal: the monitor sent none".to_owned())
         })?;
         let input = terminal
             .try_clone()
@@ -256,7 +329,7 @@ impl Relay {
             output: Some(terminal),
             error: None,
         };
-        let mut relay = Self::new(child, ends, what.stdin)?;
+        let mut relay = Self::new(connection, ends, what.stdin)?;
         relay.tty = true;
         relay.resize();
         if what.stdin {
@@ -276,18 +349,21 @@ impl Relay {
                 self.pass_output(true)?;
             }
             if ready.input && self.pass_input() {
+                self.connection.send(&Frame::Keep);
                 return Ok(0);
             }
             if ready.signal {
                 self.pass_signals();
             }
-            if ready.ended
-                && let Some(status) = self.child.try_wait()?
-            {
+            if !ready.socket {
+                continue;
+            }
+            self.connection.fill();
+            if let Some(code) = ended(&mut self.connection)? {
                 // What it left running in the background may hold the pipes: what is there now is taken, no more.
                 while self.readable(false) && self.pass_output(false)? {}
                 while self.readable(true) && self.pass_output(true)? {}
-                return Ok(i32::from(status.code()));
+                return Ok(code);
             }
         }
     }
@@ -295,10 +371,10 @@ impl Relay {
     fn wait(&self) -> Result<Ready> {
         let stdin = io::stdin();
         let mut fds = vec![
-            PollFd::new(&self.child.pidfd, PollFlags::IN),
+            PollFd::new(self.connection.socket(), PollFlags::IN),
             PollFd::new(&self.signals, PollFlags::IN),
         ];
-        let mut marks: Vec<fn(&mut Ready)> = vec![|r| r.ended = true, |r| r.signal = true];
+        let mut marks: Vec<fn(&mut Ready)> = vec![|r| r.socket = true, |r| r.signal = true];
         if let Some(output) = &self.ends.output {
             fds.push(PollFd::new(output, PollFlags::IN));
             marks.push(|r| r.output = true);
@@ -396,13 +472,12 @@ impl Relay {
         detach
     }
 
-    fn pass_signals(&self) {
+    fn pass_signals(&mut self) {
         while let Some(number) = kernel::signal::next(&self.signals) {
-            match Signal::from_named_raw(number) {
-                Some(Signal::WINCH) => self.resize(),
-                // It may have ended: then its end is the next thing that is seen.
-                Some(signal) => drop(pidfd_send_signal(&self.child.pidfd, signal)),
-                None => {}
+            if number == Signal::WINCH.as_raw() {
+                self.resize();
+            } else if let Ok(number) = u8::try_from(number) {
+                self.connection.send(&Frame::Signal(number));
             }
         }
     }

@@ -3,13 +3,23 @@
 //! The client begins with [`Frame::Hello`]. The monitor answers a starter with `Ready` or `Failed`, then sends output as it
 //! comes and `Ended` when the run is over. Both sides keep what they could not send yet and never block on each other.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
 use serde::{Deserialize, Serialize};
 
 /// Longest content of one frame.
 pub(crate) const LONGEST: usize = 64 << 10;
+/// Longest wish for a program: arguments and environment may be long (execve(2) takes 6 MiB of them at most).
+const LONGEST_EXEC: usize = 8 << 20;
+const EXEC: u8 = 10;
 const HEAD: usize = 5;
 
 /// What a client wants, in its first frame.
@@ -55,6 +65,23 @@ pub(crate) enum Frame<'a> {
     Error(&'a [u8]),
     /// The run ended with this code.
     Ended(i32),
+    /// Run a program in the container: an [`ExecWish`] as JSON. Its three streams come with it, unless it gets a terminal.
+    Exec(&'a [u8]),
+    /// That program runs. Its terminal comes with it, when it has one.
+    Started,
+    /// A signal for that program.
+    Signal(u8),
+    /// The client leaves; its program's terminal is to be kept.
+    Keep,
+}
+
+/// A program to run in the container.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ExecWish {
+    /// All of it: arguments, environment, user, capabilities.
+    pub(crate) process: oci_spec::runtime::Process,
+    /// Nobody waits for its end.
+    pub(crate) detach: bool,
 }
 
 impl Frame<'_> {
@@ -80,19 +107,32 @@ impl Frame<'_> {
             Frame::Output(bytes) => put(out, 7, bytes),
             Frame::Error(bytes) => put(out, 8, bytes),
             Frame::Ended(code) => put(out, 9, &code.to_le_bytes()),
+            Frame::Exec(json) => put_whole(out, EXEC, json),
+            Frame::Started => put(out, 11, &[]),
+            Frame::Signal(number) => put(out, 12, &[*number]),
+            Frame::Keep => put(out, 13, &[]),
         }
     }
 }
 
+/// A stream's bytes: in as many frames as they need.
 fn put(out: &mut Vec<u8>, kind: u8, content: &[u8]) {
     for part in content
         .chunks(LONGEST)
         .chain(content.is_empty().then_some(content))
     {
-        out.push(kind);
-        out.extend_from_slice(&u32::try_from(part.len()).unwrap_or_default().to_le_bytes());
-        out.extend_from_slice(part);
+        put_whole(out, kind, part);
     }
+}
+
+fn put_whole(out: &mut Vec<u8>, kind: u8, content: &[u8]) {
+    out.push(kind);
+    out.extend_from_slice(
+        &u32::try_from(content.len())
+            .unwrap_or(u32::MAX)
+            .to_le_bytes(),
+    );
+    out.extend_from_slice(content);
 }
 
 /// Reads the frame at the beginning of `bytes`: the frame and its length, or none when it is not all there.
@@ -101,7 +141,13 @@ pub(crate) fn parse(bytes: &[u8]) -> io::Result<Option<(Frame<'_>, usize)>> {
         return Ok(None);
     };
     let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
-    if length > LONGEST {
+    if length
+        > if head[0] == EXEC {
+            LONGEST_EXEC
+        } else {
+            LONGEST
+        }
+    {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let Some(content) = rest.get(..length) else {
@@ -124,6 +170,10 @@ pub(crate) fn parse(bytes: &[u8]) -> io::Result<Option<(Frame<'_>, usize)>> {
         (7, bytes) => Frame::Output(bytes),
         (8, bytes) => Frame::Error(bytes),
         (9, [a, b, c, d]) => Frame::Ended(i32::from_le_bytes([*a, *b, *c, *d])),
+        (EXEC, json) => Frame::Exec(json),
+        (11, []) => Frame::Started,
+        (12, [number]) => Frame::Signal(*number),
+        (13, []) => Frame::Keep,
         _ => return Err(io::ErrorKind::InvalidData.into()),
     };
     Ok(Some((frame, HEAD + length)))
@@ -135,6 +185,8 @@ pub(crate) struct Connection {
     socket: UnixStream,
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
+    /// Descriptors that came with what was read.
+    pub(crate) descriptors: Vec<OwnedFd>,
     /// The other side is gone.
     pub(crate) closed: bool,
 }
@@ -147,6 +199,7 @@ impl Connection {
             socket,
             incoming: Vec::new(),
             outgoing: Vec::new(),
+            descriptors: Vec::new(),
             closed: false,
         })
     }
@@ -167,6 +220,20 @@ impl Connection {
         self.flush();
     }
 
+    /// Sends a frame with descriptors. Only as the first thing that is sent: they travel with its first byte.
+    pub(crate) fn send_with(&mut self, frame: &Frame<'_>, descriptors: &[BorrowedFd<'_>]) {
+        frame.write(&mut self.outgoing);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let fits = ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+        let slices = [IoSlice::new(&self.outgoing)];
+        match sendmsg(&self.socket, &slices, &mut ancillary, SendFlags::NOSIGNAL) {
+            Ok(sent) if fits => drop(self.outgoing.drain(..sent)),
+            _ => self.closed = true,
+        }
+        self.flush();
+    }
+
     /// Sends what it can.
     pub(crate) fn flush(&mut self) {
         while !self.outgoing.is_empty() {
@@ -184,23 +251,29 @@ impl Connection {
         self.outgoing.shrink_to(0);
     }
 
-    /// Takes in what has come; true when it was anything.
-    pub(crate) fn fill(&mut self) -> bool {
+    /// Takes in what has come.
+    pub(crate) fn fill(&mut self) {
         let mut block = [0; 16 << 10];
-        match self.socket.read(&mut block) {
-            Ok(0) => self.closed = true,
-            Ok(read) => {
-                self.incoming.extend_from_slice(&block[..read]);
-                return true;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(&mut block)];
+        let read = match recvmsg(
+            &self.socket,
+            &mut slices,
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        ) {
+            Ok(message) => message.bytes,
+            Err(Errno::AGAIN | Errno::INTR) => return,
+            Err(_) => 0,
+        };
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                self.descriptors.extend(descriptors);
             }
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
-            Err(_) => self.closed = true,
         }
-        false
+        self.closed |= read == 0;
+        self.incoming.extend_from_slice(&block[..read]);
     }
 
     /// Takes the first complete frame, and leaves what follows.
@@ -262,6 +335,10 @@ mod tests {
             Frame::Output(b""),
             Frame::Error(&[0; LONGEST]),
             Frame::Ended(-1),
+            Frame::Exec(&[b'x'; LONGEST * 2]),
+            Frame::Started,
+            Frame::Signal(15),
+            Frame::Keep,
         ] {
             let mut out = Vec::new();
             frame.write(&mut out);

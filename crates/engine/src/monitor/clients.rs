@@ -1,6 +1,6 @@
 //! Who is attached: the one that started the container, and those that come through its socket.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -16,10 +16,13 @@ const MOST: usize = 256;
 /// One attached client.
 #[derive(Debug)]
 struct Client {
+    number: u64,
     connection: Connection,
     wants: Wants,
     /// Its first frame has come.
     greeted: bool,
+    /// It runs a program, and hears of that program's end, not of the container's.
+    exec: bool,
     /// It is told nothing more: it goes when what it has been told is sent.
     leaving: bool,
 }
@@ -29,6 +32,8 @@ struct Client {
 pub(super) struct Clients {
     listener: UnixListener,
     list: Vec<Client>,
+    /// How many there have been.
+    count: u64,
     /// Nobody has been told yet that the container started, or did not.
     starter: bool,
 }
@@ -42,6 +47,24 @@ pub(super) struct Asked {
     pub(super) input_end: bool,
     /// The window of the last client that said.
     pub(super) size: Option<(u16, u16)>,
+    /// Programs to run, signals for them: by client.
+    pub(super) execs: Vec<(u64, Asking)>,
+}
+
+/// What a client asks about a program of its own.
+#[derive(Debug)]
+pub(super) enum Asking {
+    /// Run it.
+    Exec {
+        /// [`crate::wire::ExecWish`] as JSON.
+        wish: Vec<u8>,
+        /// Its streams, when it has no terminal.
+        streams: Vec<OwnedFd>,
+    },
+    /// Send it a signal.
+    Signal(u8),
+    /// Let it go on without its client.
+    Keep,
 }
 
 impl Clients {
@@ -58,10 +81,11 @@ impl Clients {
                 other => other?,
             };
             listener.set_nonblocking(true)?;
-            let starter = Client::new(starter)?;
+            let starter = Client::new(starter, 0)?;
             Ok(Self {
                 listener,
                 list: vec![starter],
+                count: 1,
                 starter: true,
             })
         };
@@ -103,8 +127,9 @@ impl Clients {
     pub(super) fn accept(&mut self) {
         while let Ok((socket, _)) = self.listener.accept() {
             if self.list.len() < MOST
-                && let Ok(client) = Client::new(socket)
+                && let Ok(client) = Client::new(socket, self.count)
             {
+                self.count += 1;
                 self.list.push(client);
             }
         }
@@ -162,9 +187,50 @@ impl Clients {
     /// The run is over: everybody who wants to know is told, and all go.
     pub(super) fn ended(&mut self, code: i32) {
         for client in &mut self.list {
-            if client.wants.ending && !client.leaving {
+            if client.wants.ending && !client.leaving && !client.exec {
                 client.connection.send(&Frame::Ended(code));
             }
+            client.leaving = true;
+        }
+        self.sweep();
+    }
+
+    /// Is this client still there?
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.list.iter().any(|client| client.number == number)
+    }
+
+    fn of(&mut self, number: u64) -> Option<&mut Client> {
+        self.list.iter_mut().find(|client| client.number == number)
+    }
+
+    /// A client's program runs; its terminal goes to the client.
+    pub(super) fn exec_started(&mut self, number: u64, terminal: Option<OwnedFd>) {
+        let Some(client) = self.of(number) else {
+            return;
+        };
+        match &terminal {
+            Some(terminal) => client
+                .connection
+                .send_with(&Frame::Started, &[terminal.as_fd()]),
+            None => client.connection.send(&Frame::Started),
+        }
+    }
+
+    /// A client's program could not be run.
+    pub(super) fn exec_failed(&mut self, number: u64, failure: &Failure) {
+        let json = serde_json::to_vec(failure).unwrap_or_default();
+        if let Some(client) = self.of(number) {
+            client.connection.send(&Frame::Failed(&json));
+            client.leaving = true;
+        }
+        self.sweep();
+    }
+
+    /// A client's program has ended.
+    pub(super) fn exec_ended(&mut self, number: u64, code: i32) {
+        if let Some(client) = self.of(number) {
+            client.connection.send(&Frame::Ended(code));
             client.leaving = true;
         }
         self.sweep();
@@ -178,34 +244,56 @@ impl Clients {
 }
 
 impl Client {
-    fn new(socket: UnixStream) -> std::io::Result<Self> {
+    fn new(socket: UnixStream, number: u64) -> std::io::Result<Self> {
         let connection = Connection::new(socket)?;
+        let wants = Wants::default();
         Ok(Self {
+            number,
             connection,
-            wants: Wants::default(),
+            wants,
             greeted: false,
+            exec: false,
             leaving: false,
         })
     }
 
     fn take(&mut self, asked: &mut Asked) {
         let Self {
+            number,
             connection,
             wants,
             greeted,
+            exec,
             ..
         } = self;
-        connection.frames(|frame| match frame {
-            Frame::Hello(hello) if !*greeted => {
-                *wants = hello;
-                *greeted = true;
-            }
-            Frame::Input(bytes) if wants.stdin => asked.input.extend_from_slice(bytes),
-            Frame::InputEnd if wants.stdin => asked.input_end = true,
-            Frame::Resize(rows, columns) => asked.size = Some((rows, columns)),
-            // A client says nothing else; what it says is not to be trusted further.
-            _ => {}
+        let mut streams = std::mem::take(&mut connection.descriptors);
+        connection.frames(|frame| {
+            let asking = match frame {
+                Frame::Hello(hello) if !*greeted => {
+                    *wants = hello;
+                    *greeted = true;
+                    return;
+                }
+                Frame::Input(bytes) if wants.stdin => return asked.input.extend_from_slice(bytes),
+                Frame::InputEnd if wants.stdin => return asked.input_end = true,
+                Frame::Resize(rows, columns) => return asked.size = Some((rows, columns)),
+                Frame::Exec(wish) if !*exec => {
+                    *exec = true;
+                    let streams = std::mem::take(&mut streams);
+                    Asking::Exec {
+                        wish: wish.to_vec(),
+                        streams,
+                    }
+                }
+                Frame::Signal(number) if *exec => Asking::Signal(number),
+                Frame::Keep if *exec => Asking::Keep,
+                // A client says nothing else.
+                _ => return,
+            };
+            asked.execs.push((*number, asking));
         });
+        // A long wish comes in pieces: its streams came with the first.
+        connection.descriptors = streams;
     }
 }
 

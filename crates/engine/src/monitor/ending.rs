@@ -105,7 +105,10 @@ impl Monitor {
         while kernel::signal::next(&self.signals).is_some() {}
         kernel::keeper::reap_others(&[]);
         self.clients.accept();
-        self.clients.exchange();
+        for (client, _) in self.clients.exchange().execs {
+            self.clients
+                .exec_failed(client, &super::execs::nothing_runs());
+        }
     }
 
     /// The container has ended for good: all is written down and undone, then everybody is told.

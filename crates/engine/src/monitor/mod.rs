@@ -5,10 +5,11 @@
 //! so. One thread, one poll(2) loop, and no file of the container is ever opened by it.
 //!
 //! This page is its life. `run.rs` is one run of the container, `streams.rs` its pipes or terminal, `clients.rs` who is
-//! attached, `log.rs` the log, `probe.rs` a health check, `ending.rs` what is written down and undone.
+//! attached, `execs.rs` what they run, `log.rs` the log, `probe.rs` a health check, `ending.rs` what is written down and undone.
 
 mod clients;
 mod ending;
+mod execs;
 mod log;
 mod probe;
 mod run;

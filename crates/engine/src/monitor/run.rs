@@ -9,6 +9,7 @@ use network::{Attached, dns, firewall};
 use runtime::{Child, Container, ExitStatus, Stdio};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::execs::Execs;
 use super::log::Log;
 use super::probe::{Probe, Verdict};
 use super::streams::{self, Got, Streams};
@@ -47,6 +48,7 @@ pub(super) struct Run {
     started: Timestamp,
     since: Instant,
     health: Option<Watched>,
+    execs: Execs,
 }
 
 /// A health check at work.
@@ -70,6 +72,7 @@ struct Ready {
     names: bool,
     firewall: bool,
     probe: bool,
+    execs: bool,
 }
 
 impl Run {
@@ -133,6 +136,7 @@ impl Run {
         };
         Ok(Self {
             health: Watched::new(record),
+            execs: Execs::default(),
             record: record.clone(),
             container,
             child,
@@ -177,6 +181,9 @@ impl Run {
             if ready.signal {
                 while kernel::signal::next(&monitor.signals).is_some() {}
                 self.reap_orphans();
+            }
+            if ready.execs {
+                self.execs.reap(&mut monitor.clients);
             }
             self.check_health(monitor, ready.probe);
             if ready.ended
@@ -236,6 +243,10 @@ impl Run {
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
             what.push(|ready| ready.probe = true);
         }
+        for fd in self.execs.descriptors() {
+            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            what.push(|ready| ready.execs = true);
+        }
         let timeout = self.health.as_ref().map(|watched| timespec(watched.wake()));
         let mut ready = Ready::default();
         // EINTR: no signal has a handler here; a spurious return is a round with nothing to do.
@@ -286,6 +297,12 @@ impl Run {
         if !asked.input.is_empty() {
             self.streams.feed(&asked.input);
         }
+        let busy = !asked.execs.is_empty();
+        self.execs
+            .serve(asked.execs, &self.container, &mut monitor.clients);
+        if busy {
+            kernel::keeper::give_back_memory();
+        }
         if asked.input_end && (self.record.config.stdin_once || !self.record.config.tty) {
             self.streams.end_input();
         }
@@ -302,18 +319,14 @@ impl Run {
 
     /// Processes of the container that lost their parent on the host (exec, a shared pid namespace) end here.
     fn reap_orphans(&self) {
-        let mine = self.child.pid;
         let probe = self
             .health
             .as_ref()
-            .and_then(|watched| watched.probe.as_ref())
-            .map(Probe::pid);
-        kernel::keeper::reap_others(
-            &[Some(mine), probe]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>(),
-        );
+            .and_then(|watched| watched.probe.as_ref());
+        let mut kept = vec![self.child.pid];
+        kept.extend(probe.map(Probe::pid));
+        kept.extend(self.execs.pids());
+        kernel::keeper::reap_others(&kept);
     }
 
     fn check_health(&mut self, monitor: &Monitor, readable: bool) {
@@ -383,6 +396,7 @@ impl Run {
         {
             probe.abandon();
         }
+        std::mem::take(&mut self.execs).end(&mut monitor.clients);
         // A failure here leaves something that the next repair finds by the container's id.
         let _ = monitor.networks.detach(&self.record.id);
         drop(self.network.take());
