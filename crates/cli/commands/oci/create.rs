@@ -62,7 +62,17 @@ pub(super) const RUN: Verb = Verb {
     failure: 1,
 };
 
+/// Go on from a copy of this program that no container can write (CVE-2019-5736). Before anything
+/// is opened: it starts again.
+///
+/// # Errors
+/// When there is neither overlayfs nor memory for a copy.
+pub(super) fn protect() -> anyhow::Result<()> {
+    kernel::protect::ensure().context("cannot run from a copy that containers cannot write")
+}
+
 fn create(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
+    protect()?;
     let wish = Wish::read(call, given, true)?;
     let (container, child) =
         Container::create(&call.states, &wish.bundle, &wish.attach, wish.stdio()?)?;
@@ -71,6 +81,7 @@ fn create(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
 }
 
 fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
+    protect()?;
     let detach = given.switch("detach")?;
     let wish = Wish::read(call, given, detach)?;
     let signals = foreground::prepare()?;

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, User};
 use runtime::{Container, ExecRequest, Status};
 
-use super::create::{check_terminal, stdio, tell};
+use super::create::{check_terminal, protect, stdio, tell};
 use super::options::{End, Given, switch, value};
 use super::{Call, Verb, foreground};
 
@@ -60,6 +60,7 @@ pub(super) const VERB: Verb = Verb {
 };
 
 fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
+    protect()?;
     let (id, command) = given.id(usize::MAX)?;
     let container = call.container(id)?;
     if container.status()? == Status::Paused && !given.switch("ignore-paused")? {
