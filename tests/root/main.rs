@@ -1,0 +1,20 @@
+//! Tests against the real kernel as root, each on a throw-away host. One module per subject.
+//!
+//! Assertions are about what the kernel (`/proc`, `ip -j`, `nft -j`), a registry or a real client shows.
+
+use support::{Host, Need, skipped};
+
+/// A host for one test, or nothing when the machine cannot run it (the test is then listed as skipped).
+#[allow(dead_code, reason = "used by the modules")]
+fn host() -> Option<Host> {
+    let needs = [
+        Need::Root,
+        Need::Program("ip"),
+        Need::Program("nft"),
+        Need::Program("curl"),
+        Need::Fixtures,
+    ];
+    (!skipped(&needs)).then(|| Host::new(env!("CARGO_BIN_EXE_lighter")))
+}
+
+mod host;

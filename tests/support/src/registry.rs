@@ -1,0 +1,67 @@
+//! Debian's docker-registry inside a host's network namespace, where it is `localhost:5000`.
+//!
+//! [`Host::fixtures`] serves the images of `scripts/fixtures` (read-only, so any number of tests share the files);
+//! [`Host::registry`] serves an empty directory, for pushing.
+
+use std::path::Path;
+
+use crate::background::Background;
+use crate::host::Host;
+use crate::need::fixtures;
+
+impl Host {
+    /// Serves the images of `scripts/fixtures` and yields the address for image names: `localhost:5000`.
+    ///
+    /// # Panics
+    /// When the registry does not start.
+    #[track_caller]
+    pub fn fixtures(&self) -> &'static str {
+        self.serve(&fixtures().join("registry"), 5000, "");
+        "localhost:5000"
+    }
+
+    /// Serves an empty registry to push to, at `localhost:PORT`.
+    ///
+    /// `extra` is added to its configuration file, for example an `auth:` section.
+    ///
+    /// # Panics
+    /// When the registry does not start.
+    #[track_caller]
+    pub fn registry(&self, port: u16, extra: &str) -> String {
+        let storage = self.directory().join(format!("registry-{port}"));
+        std::fs::create_dir_all(&storage).expect("the host's directory can be written");
+        self.serve(&storage, port, extra);
+        format!("localhost:{port}")
+    }
+
+    #[track_caller]
+    fn serve(&self, storage: &Path, port: u16, extra: &str) {
+        let configuration = self.write(
+            &format!("registry-{port}.yml"),
+            format!(
+                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}, delete: {{enabled: true}}}}\nhttp: {{addr: 'localhost:{port}'}}\n{extra}",
+                storage.display()
+            ),
+        );
+        let mut command = self.command("docker-registry");
+        command.arg("serve").arg(configuration);
+        let registry = Background::start_silent(command);
+        crate::eventually("the registry answers", 20, || {
+            let mut probe = self.command("curl");
+            probe.args([
+                "-sS",
+                "-o",
+                "/dev/null",
+                &format!("http://localhost:{port}/v2/"),
+            ]);
+            probe
+                .output()
+                .is_ok_and(|output| output.status.success())
+                .then_some(())
+        });
+        self.registries
+            .lock()
+            .expect("no test panics while it holds this lock")
+            .push(registry);
+    }
+}
