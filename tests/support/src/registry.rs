@@ -1,4 +1,5 @@
 //! Debian's docker-registry inside a host's network namespace, where it is `localhost:5000`.
+//! A [`Host::neighbour`] reaches it too, at 192.0.2.1.
 //!
 //! [`Host::fixtures`] serves the images of `scripts/fixtures` (read-only, so any number of tests share the files);
 //! [`Host::registry`] serves an empty directory, for pushing.
@@ -39,7 +40,7 @@ impl Host {
         let configuration = self.write(
             &format!("registry-{port}.yml"),
             format!(
-                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}, delete: {{enabled: true}}}}\nhttp: {{addr: 'localhost:{port}'}}\n{extra}",
+                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}, delete: {{enabled: true}}}}\nhttp: {{addr: ':{port}'}}\n{extra}",
                 storage.display()
             ),
         );
