@@ -1,1 +1,3 @@
 //! Tests in a virtual machine with a pure cgroup v2 hierarchy: what the machine that runs the tests may not have.
+
+mod machine;

@@ -12,6 +12,7 @@ pub mod output;
 pub mod process;
 pub mod registry;
 pub mod snapshot;
+pub mod vm;
 
 pub use background::Background;
 pub use host::Host;

@@ -13,7 +13,7 @@ pub enum Need {
     Root,
     /// A program in PATH.
     Program(&'static str),
-    /// The images of `scripts/fixtures`, and Debian's docker-registry to serve them.
+    /// The images that `scripts/fixtures` makes, and the registry it unpacks to serve them.
     Fixtures,
     /// The cgroup v2 controller of this name, usable at /sys/fs/cgroup.
     Controller(&'static str),
@@ -92,13 +92,13 @@ pub fn program(name: &str) -> Option<PathBuf> {
 }
 
 fn missing_fixtures() -> Option<String> {
-    if !fixtures().join("registry/docker").is_dir() {
-        return Some(format!(
+    let made = fixtures().join("layout/index.json").is_file();
+    (!made).then(|| {
+        format!(
             "needs the images that scripts/fixtures makes in {}",
             fixtures().display()
-        ));
-    }
-    Need::Program("docker-registry").missing()
+        )
+    })
 }
 
 fn has_controller(name: &str) -> bool {

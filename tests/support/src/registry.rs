@@ -44,7 +44,7 @@ impl Host {
                 storage.display()
             ),
         );
-        let mut command = self.command("docker-registry");
+        let mut command = self.command(fixtures().join("bin/docker-registry"));
         command.arg("serve").arg(configuration);
         let registry = Background::start_silent(command);
         crate::eventually("the registry answers", 20, || {
