@@ -59,3 +59,12 @@ find_cargo() {
     [ -x "$home/.cargo/bin/cargo" ] || die "cargo is not in PATH; install Rust first: https://rustup.rs"
     export PATH=$home/.cargo/bin:$PATH CARGO_HOME=${CARGO_HOME:-$home/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$home/.rustup}
 }
+
+# The built lighter of a profile (release, debug). Cargo puts it below the target's name when one is configured.
+binary() {
+    local path
+    for path in "$target/$(rustc -vV | sed -n 's/^host: //p')/$1/lighter" "$target/$1/lighter"; do
+        [ ! -x "$path" ] || { echo "$path"; return; }
+    done
+    die "no lighter in $target; build it with cargo"
+}
