@@ -5,7 +5,6 @@
 use support::{Host, Need, skipped};
 
 /// A host for one test, or nothing when the machine cannot run it (the test is then listed as skipped).
-#[allow(dead_code, reason = "used by the modules")]
 fn host() -> Option<Host> {
     let needs = [
         Need::Root,
@@ -17,4 +16,7 @@ fn host() -> Option<Host> {
     (!skipped(&needs)).then(|| Host::new(env!("CARGO_BIN_EXE_lighter")))
 }
 
+mod binary;
+mod crash;
 mod host;
+mod spine;

@@ -1,3 +1,4 @@
 //! Tests in a virtual machine with a pure cgroup v2 hierarchy: what the machine that runs the tests may not have.
 
+mod cgroup;
 mod machine;
