@@ -13,6 +13,8 @@ quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/\\\\/\\\\\\\\/g; s/'/''/g")"
 
 accounts() {
     local root=${MYSQL_ROOT_PASSWORD:-} name=${MYSQL_DATABASE:-} user=${MYSQL_USER:-}
+    # Accounts that the installation made without a password.
+    echo "DELETE FROM global_priv WHERE User = '' OR Host <> 'localhost'; FLUSH PRIVILEGES;"
     echo "ALTER USER 'root'@'localhost' IDENTIFIED BY $(quoted "$root");"
     echo "CREATE USER 'root'@'%' IDENTIFIED BY $(quoted "$root"); GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;"
     [ -z "$name" ] || echo "CREATE DATABASE IF NOT EXISTS \`$name\`;"
