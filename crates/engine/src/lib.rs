@@ -1,10 +1,4 @@
-//! Named containers on this host: where image, network and runtime meet.
-//!
-//! In: an [`image::Image`] and a [`ContainerConfig`] (the wish). Out: containers that live without a daemon, each kept by a
-//! small monitor process, and verbs to work with them, one file per verb, all synchronous.
-//!
-//! Read `config.rs` (the wish), `paths.rs` (what is on disk), `create.rs` and `start.rs` (the way to a process), then
-//! `monitor/mod.rs` (what keeps it).
+#![doc = include_str!("../README.md")]
 
 mod disk;
 mod error;

@@ -1,14 +1,4 @@
-//! From a name to directories of layers.
-//!
-//! [`pull`] turns a [`Reference`] into an [`Image`] of the [`Store`]: a
-//! [`Descriptor`] leads to a [`Manifest`] and an [`ImageConfig`], these to
-//! layers, which are fetched, checked and unpacked while they arrive.
-//! [`Snapshot::prepare`] gives a container its own view of an image.
-//!
-//! The store is a standard OCI image layout (`images/`, readable by skopeo)
-//! beside the unpacked layers (`layers/`). Read next: `pull.rs` for the flow,
-//! `layer/mod.rs` for the pipeline of one layer, `store/mod.rs` for what is on
-//! disk and why it is valid at every instant.
+#![doc = include_str!("../README.md")]
 
 pub mod archive;
 mod arrival;

@@ -1,10 +1,4 @@
-//! The only crate that talks to Linux; every `unsafe` block of lighter is here.
-//!
-//! A [`Script`] is an ordered list of [`Op`]s, each with the [`Side`] that does
-//! it and a reason. Planning one needs no kernel; [`play()`] does it for real.
-//!
-//! Read `op.rs` for what can be asked of the kernel, then `play.rs` for how a
-//! list of it becomes a container, then the file of the area that interests you.
+#![doc = include_str!("../README.md")]
 
 mod baton;
 pub mod caps;

@@ -1,4 +1,4 @@
-//! Compose: from files to a project, from project and host to a plan, from plan to containers.
+#![doc = include_str!("../README.md")]
 pub mod canonical;
 pub mod config;
 mod consistency;

@@ -1,11 +1,4 @@
-//! An OCI bundle becomes a process, and what happens to that process later.
-//!
-//! A [`Bundle`] and what surrounds it ([`Attach`]) are planned into a
-//! [`kernel::Script`] by [`plan()`], a pure function; [`Container`] plays it and
-//! keeps the container's state on disk.
-//!
-//! Read `plan/mod.rs` first: the order of a container's birth on one page. Then
-//! `container.rs` for its life.
+#![doc = include_str!("../README.md")]
 
 pub mod bundle;
 pub mod container;
