@@ -812,6 +812,13 @@ pub fn compared(project: &Project, service: &str) -> serde_json::Value {
     {
         deploy.shift_remove("replicas");
     }
+    if map
+        .get("deploy")
+        .and_then(serde_json::Value::as_object)
+        .is_some_and(serde_json::Map::is_empty)
+    {
+        map.shift_remove("deploy");
+    }
     for (section, contents) in [("secrets", &project.secrets), ("configs", &project.configs)] {
         for mount in map
             .get_mut(section)

@@ -39,6 +39,8 @@ pub enum Event<'a> {
     Began,
     /// An image is on its way.
     Pull(image::Event<'a>),
+    /// Something worth knowing about it.
+    Note(&'a str),
     /// It is done.
     Done,
     /// It failed, and nobody needs it to have worked.
@@ -384,7 +386,12 @@ fn run(action: &Action, step: usize, host: &Host, play: &Play<'_>) -> Result<(),
         Action::Create(wish) => create(wish, host)?,
         Action::Start(name) => engine.start(name)?,
         Action::Stop { name, timeout } => match engine.stop(name, None, *timeout) {
-            Ok(_) | Err(engine::Error::NotRunning { .. } | engine::Error::NoSuchContainer(_)) => {}
+            Ok(stopped) => {
+                if let Some(hint) = stopped.hint {
+                    play.watcher.event(step, action, Event::Note(&hint));
+                }
+            }
+            Err(engine::Error::NotRunning { .. } | engine::Error::NoSuchContainer(_)) => {}
             Err(error) => return Err(error.into()),
         },
         Action::Remove { name, volumes } => {

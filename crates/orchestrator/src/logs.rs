@@ -150,7 +150,7 @@ fn follow(
         drop(sender);
         // Dropping the receiver ends the readers at their next line; those without one end with their containers or with
         // the process, which a caller that breaks off is about to leave.
-        drop(ordered(&receiver, interrupted, sink));
+        let _ = ordered(&receiver, interrupted, sink);
     });
 }
 

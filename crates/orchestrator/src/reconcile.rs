@@ -47,6 +47,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// When to pull, instead of the services' own policy.
     pub pull: Option<Pull>,
+    /// What is always pulled was pulled a moment ago, by [`refresh`].
+    pub refreshed: bool,
 }
 
 /// When an image is fetched.
@@ -170,6 +172,51 @@ pub fn dependencies(
     Ok(up.plan)
 }
 
+/// When the image of a service is fetched. Policies that go by age are asked each time: nothing is downloaded twice.
+fn policy(service: &crate::model::Service, options: &Options) -> Pull {
+    options
+        .pull
+        .unwrap_or(match service.pull_policy.as_deref() {
+            Some("always" | "refresh" | "daily" | "weekly") => Pull::Always,
+            Some(text) if text.starts_with("every_") => Pull::Always,
+            Some("never" | "build") => Pull::Never,
+            _ => Pull::Missing,
+        })
+}
+
+/// Plans the fetching of images that are asked for each time: it comes before the rest is planned, because an image that
+/// moved makes containers anew.
+#[must_use]
+pub fn refresh(project: &Project, options: &Options) -> Plan {
+    let mut plan = Plan::default();
+    let services = if options.no_deps && !options.services.is_empty() {
+        options.services.clone()
+    } else {
+        project.with_dependencies(&options.services)
+    };
+    let mut seen = BTreeSet::new();
+    for service in services
+        .iter()
+        .filter_map(|name| project.services.get(name))
+    {
+        let Some(image) = service
+            .image
+            .clone()
+            .filter(|_| policy(service, options) == Pull::Always)
+        else {
+            continue;
+        };
+        if seen.insert(image.clone()) {
+            let action = Action::Pull {
+                image,
+                platform: service.platform.clone(),
+            };
+            plan.add(action, Cause::Asked("the pull policy asks for it"), []);
+        }
+    }
+    plan
+}
+
 /// What is known of a service once its steps are planned.
 #[derive(Default)]
 struct Planned {
@@ -181,6 +228,8 @@ struct Planned {
     created: Vec<usize>,
     /// Whether any was made anew.
     recreated: bool,
+    /// Steps after which nothing of an interrupted change is left: its names are free again.
+    swept: Vec<usize>,
     /// Waits already planned.
     waits: Vec<(Until, bool, Vec<usize>)>,
 }
@@ -283,15 +332,10 @@ impl<'a> Up<'a> {
             let service = &self.project.services[name];
             let image = service.image_name(&self.project.name, name);
             let there = self.observed.images.contains_key(&image);
-            let policy = self
-                .options
-                .pull
-                .unwrap_or(match service.pull_policy.as_deref() {
-                    Some("always" | "refresh" | "daily" | "weekly") => Pull::Always,
-                    Some(text) if text.starts_with("every_") => Pull::Always,
-                    Some("never" | "build") => Pull::Never,
-                    _ => Pull::Missing,
-                });
+            let policy = match policy(service, self.options) {
+                Pull::Always if self.options.refreshed => Pull::Missing,
+                policy => policy,
+            };
             let built = service
                 .build
                 .as_ref()
@@ -491,9 +535,10 @@ impl<'a> Up<'a> {
             .copied()
             .unwrap_or_else(|| service.replicas());
         let (mut current, leftovers) = self.current(name);
-        for leftover in leftovers {
-            self.remove(&leftover, Cause::Interrupted, false);
-        }
+        let swept: Vec<usize> = leftovers
+            .iter()
+            .map(|leftover| self.remove(leftover, Cause::Interrupted, false))
+            .collect();
         let causes: BTreeMap<String, Cause> = current
             .iter()
             .filter_map(|container| Some((container.id.clone(), self.cause(name, container)?)))
@@ -511,7 +556,11 @@ impl<'a> Up<'a> {
             .unwrap_or(0)
             + 1;
         let missing = wanted - u32::try_from(current.len()).unwrap_or(wanted).min(wanted);
-        self.services.insert(name.to_owned(), Planned::default());
+        let planned = Planned {
+            swept,
+            ..Planned::default()
+        };
+        self.services.insert(name.to_owned(), planned);
         for container in current {
             match causes.get(&container.id) {
                 Some(cause) => self.recreate(name, &container, cause.clone())?,
@@ -725,6 +774,7 @@ impl<'a> Up<'a> {
         self.plan
             .fate("container", &name, Verdict::Recreate, Some(cause.clone()));
         let mut needs = self.needs(service);
+        needs.extend(&self.planned(service).swept);
         let definition = &self.project.services[service];
         let on_stale_network = definition
             .networks
@@ -1131,3 +1181,6 @@ fn compare(
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

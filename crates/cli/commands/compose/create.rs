@@ -3,12 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use orchestrator::observe;
 use orchestrator::reconcile;
 
-use super::play::play;
 use super::project::Session;
-use super::up::Making;
+use super::up::{Making, bring_up};
 
 /// Create containers for services
 #[derive(clap::Args)]
@@ -26,11 +24,6 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
         no_start: true,
         ..args.making.options(&args.services)?
     };
-    let observed = observe::observe(&session.host, &project)?;
-    play(
-        &reconcile::reconcile(&project, &observed, &options)?,
-        session,
-        None,
-    )?;
+    bring_up(&project, &options, session, None)?;
     Ok(ExitCode::SUCCESS)
 }

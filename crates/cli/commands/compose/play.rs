@@ -113,6 +113,7 @@ fn word(action: &Action, event: &Event<'_>) -> Option<String> {
         Event::Done => done.to_owned(),
         Event::Failed(error) => format!("Error: {error}"),
         Event::Tolerated(error) => format!("Skipped: {error}"),
+        Event::Note(text) => format!("Note: {text}"),
         Event::Pull(_) => return None,
     })
 }
@@ -145,7 +146,7 @@ impl Watcher for Json {
         let status = match event {
             Event::Began => "Working",
             Event::Failed(_) => "Error",
-            Event::Tolerated(_) => "Warning",
+            Event::Tolerated(_) | Event::Note(_) => "Warning",
             _ => "Done",
         };
         let mut line = json!({ "id": format!("{kind} {name}"), "status": status, "text": text });
@@ -188,6 +189,10 @@ impl Watcher for Lines {
         let Some(word) = word(action, &event) else {
             return;
         };
+        if let Event::Note(_) = event {
+            let _ = self.all.println(format!("{kind} {name}  {word}"));
+            return;
+        }
         if let Event::Began = event {
             line.bar
                 .set_style(style(" {spinner:.cyan} {prefix}  {msg}"));

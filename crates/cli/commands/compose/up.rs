@@ -159,9 +159,7 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
         ..args.making.options(&args.services)?
     };
     let began = Timestamp::now();
-    let observed = observe::observe(&session.host, &project)?;
-    let plan = reconcile::reconcile(&project, &observed, &options)?;
-    play(&plan, session, args.wait_timeout.map(Duration::from_secs))?;
+    bring_up(&project, &options, session, args.wait_timeout)?;
     if args.detach || args.wait || args.no_start || session.dry_run() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -176,6 +174,23 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
         .filter(|c| !c.one_off && ours.contains(&c.service))
         .collect();
     stay(&args, session, &project, &containers, began)
+}
+
+/// Fetches what is always fetched, then does what is left to do.
+pub fn bring_up(
+    project: &Project,
+    options: &reconcile::Options,
+    session: &Session,
+    wait_timeout: Option<u64>,
+) -> Result<()> {
+    play(&reconcile::refresh(project, options), session, None)?;
+    let options = reconcile::Options {
+        refreshed: true,
+        ..options.clone()
+    };
+    let observed = observe::observe(&session.host, project)?;
+    let plan = reconcile::reconcile(project, &observed, &options)?;
+    play(&plan, session, wait_timeout.map(Duration::from_secs))
 }
 
 fn check_names(args: &Args, project: &Project) -> Result<()> {
