@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use kernel::nft::{Chain, Family, Field, Hook, Rule, Table, Term, Value};
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -73,7 +74,8 @@ mod token {
 
 impl Server {
     /// Opens its sockets inside the container's network `namespace`, and the way to the upstreams
-    /// in the caller's. The caller must be the only thread of its process.
+    /// in the caller's. The namespace need not have its loopback up yet, so this can be done before
+    /// anything runs in it. The caller must be the only thread of its process.
     pub fn open(
         networks: &Networks,
         namespace: BorrowedFd<'_>,
@@ -85,8 +87,10 @@ impl Server {
             source,
         };
         let opened = kernel::netlink::inside(namespace, || {
-            let place = SocketAddr::from((ADDRESS, PORT));
-            Ok((UdpSocket::bind(place)?, TcpListener::bind(place)?))
+            Ok((
+                listen(SocketType::DGRAM)?.into(),
+                listen(SocketType::STREAM)?.into(),
+            ))
         });
         let (udp, tcp) = opened.and_then(|sockets| sockets).map_err(failed)?;
         let server = Server::with(udp, tcp, networks, config);
@@ -99,8 +103,6 @@ impl Server {
         networks: &Networks,
         config: Config,
     ) -> io::Result<Server> {
-        udp.set_nonblocking(true)?;
-        tcp.set_nonblocking(true)?;
         let timer = timerfd_create(
             TimerfdClockId::Monotonic,
             TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
@@ -197,6 +199,19 @@ impl Server {
         };
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &timer);
     }
+}
+
+/// A socket at the server's place. `IP_FREEBIND` because the address exists only once the loopback
+/// is up. ip(7).
+fn listen(kind: SocketType) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::INET, kind, flags, None)?;
+    sockopt::set_ip_freebind(&socket, true)?;
+    rustix::net::bind(&socket, &SocketAddr::from((ADDRESS, PORT)))?;
+    if kind == SocketType::STREAM {
+        rustix::net::listen(&socket, 64)?;
+    }
+    Ok(socket)
 }
 
 impl AsFd for Server {

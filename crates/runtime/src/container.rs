@@ -126,7 +126,14 @@ impl Container {
         let script = plan::plan(bundle, attach)?;
         let container = Container::found(states, bundle, &view)?;
         let start = container.start_socket()?;
-        container.bring_up(&view, &script, stdio, Some(start), Phase::Created)
+        container.bring_up(
+            &view,
+            &script,
+            stdio,
+            Some(start),
+            Phase::Created,
+            &mut |_| Ok(()),
+        )
     }
 
     /// Create a container and start its program at once.
@@ -139,10 +146,26 @@ impl Container {
         attach: &Attach,
         stdio: Stdio,
     ) -> Result<(Container, Child), Error> {
+        Container::run_observed(states, bundle, attach, stdio, &mut |_| Ok(()))
+    }
+
+    /// As [`Container::run`], and tell the pid of the container's process as soon as it exists:
+    /// its namespaces are new, and its program is not started before `born` returns.
+    ///
+    /// # Errors
+    /// As [`Container::run`]; and an error of `born`, which ends the process.
+    pub fn run_observed(
+        states: &Path,
+        bundle: &Bundle,
+        attach: &Attach,
+        stdio: Stdio,
+        born: &mut dyn FnMut(i32) -> io::Result<()>,
+    ) -> Result<(Container, Child), Error> {
         let view = View::of(bundle, attach)?;
         let script = plan::plan(bundle, attach)?;
         let container = Container::found(states, bundle, &view)?;
-        let (container, child) = container.bring_up(&view, &script, stdio, None, Phase::Started)?;
+        let (container, child) =
+            container.bring_up(&view, &script, stdio, None, Phase::Started, born)?;
         container.after_start()?;
         Ok((container, child))
     }
@@ -199,6 +222,7 @@ impl Container {
         let mut audience = Attendant {
             container: self.clone(),
             agent: self.state.agent.clone(),
+            born: &mut |_| Ok(()),
         };
         kernel::play::start(socket, &child, &mut audience)?;
         let _ = std::fs::remove_file(self.dir.join(START));
@@ -285,6 +309,7 @@ impl Container {
         let mut audience = Attendant {
             container: self.clone(),
             agent: Agent::of(&view),
+            born: &mut |_| Ok(()),
         };
         let (playground, terminal) = playground(stdio, None)?;
         let child = kernel::play(&script, playground, &mut audience)?;
@@ -392,11 +417,13 @@ impl Container {
         stdio: Stdio,
         start: Option<OwnedFd>,
         reached: Phase,
+        born: &mut dyn FnMut(i32) -> io::Result<()>,
     ) -> Result<(Container, Child), Error> {
         let played = playground(stdio, start).and_then(|(playground, terminal)| {
             let mut audience = Attendant {
                 container: self.clone(),
                 agent: Agent::of(view),
+                born,
             };
             let child = kernel::play(script, playground, &mut audience)?;
             self.state = audience.container.state;
@@ -506,12 +533,13 @@ fn check_id(id: &str) -> Result<(), Error> {
 }
 
 /// Records the birth, and takes a seccomp agent's descriptor.
-struct Attendant {
+struct Attendant<'b> {
     container: Container,
     agent: Option<Agent>,
+    born: &'b mut dyn FnMut(i32) -> io::Result<()>,
 }
 
-impl Audience for Attendant {
+impl Audience for Attendant<'_> {
     fn born(&mut self, child: &kernel::play::Child) -> io::Result<()> {
         let container = &mut self.container;
         if container.state.phase != Phase::Creating {
@@ -524,7 +552,8 @@ impl Audience for Attendant {
         container
             .state
             .write(&container.dir)
-            .map_err(io::Error::other)
+            .map_err(io::Error::other)?;
+        (self.born)(child.pid)
     }
 
     fn listening(&mut self, child: &kernel::play::Child, number: i32) -> io::Result<()> {

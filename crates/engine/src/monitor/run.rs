@@ -109,7 +109,15 @@ impl Run {
             (Some(ours), Stdio::Fds(theirs))
         };
         let states = runtime_states(&monitor.engine);
-        let (container, mut child) = Container::run(&states, &bundle, &attach, stdio)?;
+        let mut names = None;
+        let (container, mut child) =
+            Container::run_observed(&states, &bundle, &attach, stdio, &mut |pid| {
+                // Before the program runs: its first question may be its first instruction.
+                if network.is_some() {
+                    names = Some(name_server(monitor, record, pid).map_err(std::io::Error::other)?);
+                }
+                Ok(())
+            })?;
         let streams = match (ours, child.terminal.take()) {
             (Some(ours), _) => ours,
             (None, Some(terminal)) => Streams::terminal(terminal, config.open_stdin)
@@ -125,10 +133,6 @@ impl Run {
         let paths = monitor.engine.paths.container(&record.id);
         let log =
             Log::open(&paths.log(), &config.log).map_err(Error::path("open", &paths.log()))?;
-        let names = network
-            .as_ref()
-            .map(|_| name_server(monitor, record, child.pid))
-            .transpose()?;
         let firewall = if network.is_some() {
             Some(firewall::Watch::open()?)
         } else {
