@@ -108,6 +108,7 @@ pub const VERBS: &[Verb] = &[
     verb!(Management, explain),
     verb!(Management, oci),
     verb!(Management, compose),
+    verb!(Management, network),
     verb!(Management, volume),
     verb!(Other, attach),
     verb!(Other, completion),

@@ -23,6 +23,7 @@ pub mod logout;
 pub mod logs;
 pub mod man;
 pub mod monitor;
+pub mod network;
 pub mod oci;
 pub mod pause;
 pub mod port;

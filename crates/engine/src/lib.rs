@@ -22,6 +22,7 @@ mod wire;
 
 pub mod attach;
 pub mod config;
+pub mod connect;
 pub mod copy;
 pub mod create;
 pub mod events;

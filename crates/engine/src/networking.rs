@@ -48,7 +48,7 @@ pub(crate) fn steps(config: &ContainerConfig, attached: Option<&Attached>) -> Ve
     }
 }
 
-fn wish(attachment: &NetworkAttachment, name: &str) -> Result<Wish> {
+pub(crate) fn wish(attachment: &NetworkAttachment, name: &str) -> Result<Wish> {
     let mut names = vec![name.to_owned()];
     names.extend(
         attachment
