@@ -27,7 +27,7 @@ echo '## cgroups'; cat /proc/self/cgroup; cat /sys/fs/cgroup/pids/pids.max /sys/
 echo '## processes'; ls -d /proc/[0-9]* | wc -l
 echo '## score'; cat /proc/self/oom_score_adj
 echo '## writable'; for file in /x /proc/sys/kernel/x /sys/x /dev/x; do touch $file 2>/dev/null && echo $file; done
-echo '## descriptors'; ls /proc/1/fd | sort | tr '\n' ' '
+echo '## descriptors'; ls /proc/1/fd
 exit 7
 "#;
 

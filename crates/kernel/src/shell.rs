@@ -153,10 +153,9 @@ impl Writer {
         for (index, stage) in self.stages.iter().enumerate() {
             let number = index + 1;
             let _ = writeln!(text, "\ncontainer_{number}() {{\n  set -euo pipefail");
+            text.push_str("  start_stage\n");
             if number == 1 {
                 text.push_str("  born_inside\n");
-            } else {
-                text.push_str("  root=${root-}\n");
             }
             let _ = writeln!(text, "{stage}}}");
         }

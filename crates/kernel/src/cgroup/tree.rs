@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags, mkdir, open};
+use rustix::fs::{Mode, OFlags, chmod, mkdir, open};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -36,7 +36,11 @@ pub fn create(path: &Path) -> io::Result<()> {
         made = mkdir(path, mode);
     }
     match made {
-        Ok(()) => inherit_cpuset(path),
+        Ok(()) => {
+            // A container's user reads its limits, whatever umask its monitor has.
+            chmod(path, mode)?;
+            inherit_cpuset(path)
+        }
         Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(errno.into()),
     }

@@ -24,6 +24,9 @@ hear() {
   done
 }
 
+# What a stage of the container's shell begins with.
+start_stage() { root=${root-} hidden='' privileges=() session=() environment=() directory=/; }
+
 # The container's shell tells its number as the host counts, which is what the host's procfs shows.
 born_inside() { read -r pid _ </proc/self/stat; export pid; echo "$pid" >&"$to_host"; }
 
@@ -50,9 +53,13 @@ place() {
   if [ -d "$1" ]; then tool mkdir -p "$2"; else tool mkdir -p "${2%/*}"; : >"$2"; fi
 }
 
-# Hides what is at "$1", if anything is.
+# Hides what is at "$1", if anything is: a file under /dev/null, a directory under an empty one.
 mask() {
-  if [ -d "$1" ]; then tool mount -t tmpfs -o ro tmpfs "$1"
+  if [ -d "$1" ] && [ -z "$hidden" ]; then
+    tool mount -t tmpfs -o size=4k,nr_inodes=1 tmpfs "$1"
+    tool mount -o remount,bind,ro "$1"
+    hidden=$1
+  elif [ -d "$1" ]; then tool mount --bind "$hidden" "$1"
   elif [ -e "$1" ]; then tool mount --bind "$root/dev/null" "$1"; fi
 }
 
@@ -159,4 +166,3 @@ become() {
     usr/bin/setpriv "${privileges[@]}" \
     "${loaded[@]}" usr/bin/env -i --chdir="$directory" "${environment[@]}" "$@"
 }
-privileges=() session=() environment=() directory=/
