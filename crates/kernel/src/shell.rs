@@ -179,7 +179,7 @@ impl Writer {
             "}}\n\nhost() {{\n  find_loader\n  trap 'code=$?; undo; exit $code' EXIT\n{}",
             self.host
         );
-        text.push_str("\n  wait \"$born\"\n}\n\nhost\n");
+        text.push_str("  wait \"$born\"\n}\n\nhost\n");
         text
     }
 }
@@ -232,3 +232,6 @@ fn birth(how: &Clone3) -> String {
 
 /// What every script begins with.
 const PREAMBLE: &str = include_str!("shell/preamble.sh");
+
+#[cfg(test)]
+mod tests;
