@@ -78,7 +78,6 @@ fn privileges_are_collected_for_the_last_step() {
     let exec = Op::Exec(Exec {
         args: vec!["echo".into(), "a b".into()],
         env: vec!["A=$B".into()],
-        preserve_fds: 0,
     });
     assert_eq!(line(exec), "environment=('A=$B')\nbecome echo 'a b'");
 }
