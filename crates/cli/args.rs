@@ -105,6 +105,7 @@ pub const VERBS: &[Verb] = &[
     verb!(Common, images),
     group!("container", "Manage containers", CONTAINER),
     group!("image", "Manage images", IMAGE),
+    group!("system", "Manage the whole", SYSTEM),
     verb!(Management, explain),
     verb!(Management, oci),
     verb!(Management, compose),
@@ -144,6 +145,9 @@ pub const VERBS: &[Verb] = &[
     verb!(Other, logout),
 ];
 
+/// `lighter system ...`
+const SYSTEM: &[Verb] = &[verb!(Other, system_check as "check")];
+
 /// `lighter image ...`: docker's longer names.
 const IMAGE: &[Verb] = &[
     verb!(Other, history),
@@ -158,6 +162,7 @@ const IMAGE: &[Verb] = &[
     verb!(Other, save),
     verb!(Other, tag),
     verb!(Other, push),
+    verb!(Other, image_prune as "prune"),
 ];
 
 /// `lighter container ...`: docker's longer names.

@@ -2,6 +2,7 @@
 
 pub mod archive;
 mod arrival;
+pub mod check;
 mod config;
 mod digest;
 mod error;

@@ -45,6 +45,17 @@ pub fn pull(
     options: &PullOptions,
     progress: &dyn Progress,
 ) -> Result<Pulled, Error> {
+    pull_as(store, reference, reference, options, progress)
+}
+
+/// Fetches what `reference` names and calls it `name`.
+pub(crate) fn pull_as(
+    store: &Store,
+    reference: &Reference,
+    name: &Reference,
+    options: &PullOptions,
+    progress: &dyn Progress,
+) -> Result<Pulled, Error> {
     let _in_use = store.begin_use()?;
     store.clean()?;
     let session = Session::new(reference, &options.registries)?;
@@ -63,6 +74,7 @@ pub fn pull(
         let pull = Pull {
             store,
             reference,
+            name,
             options,
             progress,
             session: &session,
@@ -81,6 +93,7 @@ pub fn pull(
 struct Pull<'scope, 'env> {
     store: &'env Store,
     reference: &'env Reference,
+    name: &'env Reference,
     options: &'env PullOptions,
     progress: &'env dyn Progress,
     session: &'scope Session,
@@ -107,12 +120,12 @@ impl Pull<'_, '_> {
         let arrived = self.arrival.layers(&resolved.manifest, &config).await?;
         let downloaded = arrived.iter().any(Arrived::is_new);
         let naming = Naming {
-            reference: Some(stored(self.reference)),
+            reference: Some(stored(self.name)),
             source: Some(self.reference.clone()),
         };
         self.arrival
             .commit(&resolved, &config, arrived, &[naming])?;
-        let image = self.store.find(&stored(self.reference).to_string())?;
+        let image = self.store.find(&stored(self.name).to_string())?;
         Ok(Pulled {
             image,
             digest: resolved.target.digest,

@@ -83,6 +83,11 @@ impl Store {
         }
     }
 
+    /// Takes a damaged blob away.
+    pub(crate) fn remove_blob(&self, digest: &Digest) -> Result<(), Error> {
+        remove_file(&self.blob_path(digest))
+    }
+
     /// Opens the partial blob if no other process has it.
     pub fn try_partial(&self, digest: &Digest) -> Result<Option<Partial>, Error> {
         let path = self.images.join("partial").join(digest.hex());

@@ -145,6 +145,11 @@ impl Store {
         Ok(())
     }
 
+    /// The directory of a layer below `layers/`.
+    pub(crate) fn layer_name(digest: &Digest) -> &str {
+        layer_name(digest)
+    }
+
     /// Everything below `layers/`, finished or not.
     pub(super) fn layer_names(&self) -> Result<Vec<String>, Error> {
         let list = fs::read_dir(&self.layers).map_err(file("list", &self.layers))?;
@@ -153,7 +158,7 @@ impl Store {
     }
 
     /// Takes a layer away: first its name, then the tree.
-    pub(super) fn remove_layer(&self, name: &str) -> Result<(), Error> {
+    pub(crate) fn remove_layer(&self, name: &str) -> Result<(), Error> {
         let path = self.layers.join(name);
         let old = self.layers.join(format!("{REMOVED}{}", unique()));
         fs::rename(&path, &old).map_err(file("remove", &path))?;

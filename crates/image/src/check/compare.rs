@@ -1,0 +1,122 @@
+//! Whether two trees are the same: names, kinds, modes, owners, times,
+//! extended attributes, link targets and content.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+const PIECE: usize = 256 << 10;
+
+/// The first thing that differs between `expected` and `found`.
+pub(super) fn first_difference(expected: &Path, found: &Path) -> io::Result<Option<String>> {
+    let mut todo = vec![std::path::PathBuf::new()];
+    while let Some(relative) = todo.pop() {
+        let (left, right) = (expected.join(&relative), found.join(&relative));
+        let left_meta = fs::symlink_metadata(&left)?;
+        let right_meta = match fs::symlink_metadata(&right) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some(format!("{} is missing", relative.display())));
+            }
+            other => other?,
+        };
+        if let Some(what) = entry_difference(&left, &left_meta, &right, &right_meta)? {
+            return Ok(Some(format!("{} of /{}", what, relative.display())));
+        }
+        if left_meta.is_dir() {
+            let (names, others) = (names(&left)?, names(&right)?);
+            if let Some(extra) = others.difference(&names).next() {
+                return Ok(Some(format!(
+                    "/{} should not be there",
+                    relative.join(extra).display()
+                )));
+            }
+            todo.extend(names.iter().map(|name| relative.join(name)));
+        }
+    }
+    Ok(None)
+}
+
+fn names(directory: &Path) -> io::Result<BTreeSet<OsString>> {
+    fs::read_dir(directory)?
+        .map(|found| Ok(found?.file_name()))
+        .collect()
+}
+
+fn entry_difference(
+    left: &Path,
+    left_meta: &Metadata,
+    right: &Path,
+    right_meta: &Metadata,
+) -> io::Result<Option<&'static str>> {
+    let same_time = (left_meta.mtime(), left_meta.mtime_nsec())
+        == (right_meta.mtime(), right_meta.mtime_nsec());
+    // A whiteout has no time of its own.
+    let timeless = left_meta.file_type().is_char_device() && left_meta.rdev() == 0;
+    let checks = [
+        ("kind or mode", left_meta.mode() == right_meta.mode()),
+        (
+            "owner",
+            (left_meta.uid(), left_meta.gid()) == (right_meta.uid(), right_meta.gid()),
+        ),
+        (
+            "size",
+            left_meta.is_dir() || left_meta.size() == right_meta.size(),
+        ),
+        ("device", left_meta.rdev() == right_meta.rdev()),
+        (
+            "number of links",
+            left_meta.is_dir() || left_meta.nlink() == right_meta.nlink(),
+        ),
+        ("time", same_time || timeless),
+    ];
+    if let Some((what, _)) = checks.iter().find(|(_, same)| !same) {
+        return Ok(Some(what));
+    }
+    if xattrs(left)? != xattrs(right)? {
+        return Ok(Some("extended attributes"));
+    }
+    if left_meta.is_symlink() && fs::read_link(left)? != fs::read_link(right)? {
+        return Ok(Some("target"));
+    }
+    if left_meta.is_file() && !same_content(left, right)? {
+        return Ok(Some("content"));
+    }
+    Ok(None)
+}
+
+fn xattrs(path: &Path) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut names = vec![0u8; 64 << 10];
+    let length = match rustix::fs::llistxattr(path, &mut names[..]) {
+        Err(rustix::io::Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        other => other?,
+    };
+    let names = names[..length]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty());
+    let mut found = Vec::new();
+    for name in names {
+        let mut value = vec![0u8; 64 << 10];
+        let length = rustix::fs::lgetxattr(path, name, &mut value[..])?;
+        value.truncate(length);
+        found.push((name.to_vec(), value));
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn same_content(left: &Path, right: &Path) -> io::Result<bool> {
+    let (mut left, mut right) = (File::open(left)?, File::open(right)?);
+    let (mut one, mut other) = (vec![0; PIECE], vec![0; PIECE]);
+    loop {
+        let count = left.read(&mut one)?;
+        if count == 0 {
+            return Ok(right.read(&mut other)? == 0);
+        }
+        if right.read_exact(&mut other[..count]).is_err() || one[..count] != other[..count] {
+            return Ok(false);
+        }
+    }
+}
