@@ -71,7 +71,7 @@ fn a_killed_up_or_down_is_finished_by_the_next_one() {
     let Some(host) = host() else { return };
     let mut moments = Moments::new();
     host.fixtures();
-    host.lighter(["pull", "-q", BUSYBOX]).success();
+    host.lighter(["run", "--rm", BUSYBOX, "true"]).success();
     let file = host.write("app/compose.yaml", APPLICATION);
     let file = file.to_str().expect("the path is UTF-8");
     let up = ["compose", "-f", file, "up", "-d"];
