@@ -93,6 +93,7 @@ impl Engine {
             self.paths.volumes(),
             self.paths.active(),
             self.paths.runtime(),
+            self.paths.state().join("networks"),
         ];
         below
             .iter()

@@ -329,6 +329,12 @@ impl Nftables {
         Ok(())
     }
 
+    /// Whether tables other than `ours` have chains for forwarded packets.
+    pub fn others_forward(&mut self, ours: &str) -> Result<bool, Error> {
+        let chains = self.forward_chains()?;
+        Ok(chains.iter().any(|chain| chain.table != ours))
+    }
+
     /// Sends one transaction. The last message asks for the acknowledgement of all.
     fn commit(&mut self, messages: Vec<Message>) -> Result<(), Error> {
         if messages.is_empty() {
@@ -346,10 +352,16 @@ impl Nftables {
     }
 
     fn dropping_forward_chains(&mut self) -> Result<Vec<ForeignChain>, Error> {
+        let mut chains = self.forward_chains()?;
+        chains.retain(|chain| chain.drops);
+        Ok(chains)
+    }
+
+    fn forward_chains(&mut self) -> Result<Vec<ForeignChain>, Error> {
         let mut chains = Vec::new();
         self.0
             .ask(encode::question(encode::GETCHAIN, DUMP, 0), |_, payload| {
-                chains.extend(dropping_forward_chain(payload));
+                chains.extend(forward_chain(payload));
                 Ok(())
             })?;
         Ok(chains)
@@ -375,33 +387,36 @@ struct ForeignChain {
     family: u8,
     table: String,
     name: String,
+    /// Its policy is to drop.
+    drops: bool,
 }
 
 fn forward_note(bridge: &str) -> String {
     format!("lighter: {bridge}")
 }
 
-/// Reads a chain, if it is one at the forward hook whose policy is to drop.
-fn dropping_forward_chain(payload: &[u8]) -> Option<ForeignChain> {
+/// Reads a chain, if it is one at the forward hook.
+fn forward_chain(payload: &[u8]) -> Option<ForeignChain> {
     const FORWARD: [u8; 4] = [0, 0, 0, 2];
     const DROP: [u8; 4] = [0, 0, 0, 0];
+    const FAMILIES: [u8; 3] = [encode::FAMILY_INET, 2, 10];
     let mut chain = ForeignChain {
         family: *payload.first()?,
         table: String::new(),
         name: String::new(),
+        drops: false,
     };
-    let (mut forward, mut drop) = (false, false);
+    let mut forward = false;
     for (kind, value) in Attributes(payload.get(4..)?) {
         match kind {
             1 => chain.table = read_text(value),
             3 => chain.name = read_text(value),
             4 => forward = Attributes(value).any(|(kind, number)| kind == 1 && number == FORWARD),
-            5 => drop = value == DROP,
+            5 => chain.drops = value == DROP,
             _ => {}
         }
     }
-    const FAMILIES: [u8; 3] = [encode::FAMILY_INET, 2, 10];
-    (forward && drop && FAMILIES.contains(&chain.family)).then_some(chain)
+    (forward && FAMILIES.contains(&chain.family)).then_some(chain)
 }
 
 fn handle_of_noted(payload: &[u8], note: &str) -> Option<[u8; 8]> {

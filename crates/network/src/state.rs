@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ROOT/networks/NAME.json                        a definition, kept over reboots
-//! STATE/networks/lock                            held while leases change
+//! STATE/networks                                 locked while leases change
 //! STATE/networks/forwarding                      whether this host was a router before us
 //! STATE/networks/ID/endpoints/CONTAINER.json     a lease
 //! STATE/networks/ID/addresses/ADDRESS            a symlink to the container's id
@@ -16,8 +16,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use kernel::netlink::{Cidr, Netlink};
+use kernel::nft::Nftables;
 use kernel::play::Child;
-use kernel::{Script, Step};
+use kernel::{Op, Script, Step};
+use serde::{Deserialize, Serialize};
 
 use crate::instance::{self, Instance, hash};
 use crate::network::wanted_bridge;
@@ -34,6 +36,16 @@ const PREDEFINED: [(&str, Driver); 3] = [
     ("host", Driver::Host),
     ("none", Driver::None),
 ];
+
+const IP4_FORWARDING: &str = "net.ipv4.ip_forward";
+const IP6_FORWARDING: &str = "net.ipv6.conf.all.forwarding";
+
+/// Whether the host forwarded packets before we made it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Forwarding {
+    ip4: bool,
+    ip6: bool,
+}
 
 /// All networks of one lighter (one pair of root and state directories).
 #[derive(Clone, Debug)]
@@ -134,7 +146,6 @@ impl Networks {
         }
         self.take_down(&network)?;
         files::remove(&self.definition_path(&network.name))?;
-        files::remove_tree(&self.state.join(&network.id))?;
         Ok(network)
     }
 
@@ -353,7 +364,7 @@ impl Networks {
             endpoints: Vec::new(),
             networks: Vec::new(),
             reservation: Reservation::default(),
-            table: firewall::table(&self.instance.table(), self.closed()?),
+            table: firewall::table(&self.instance.table(), !self.forwarding()?.ip4),
             has_ipv6: files::host_has_ipv6(),
         };
         let way_out = way_out(wishes, &networks);
@@ -504,13 +515,13 @@ impl Networks {
         undone
     }
 
-    /// Removes what a network without endpoints has in the kernel, and the table with the last one.
+    /// Removes what a network without endpoints has in the kernel and below state; with the last
+    /// network all that the networks have in common.
     fn take_down(&self, network: &Network) -> Result<(), Error> {
-        let table = self.instance.table();
-        let mut steps = bridge::undo(network, &table);
+        let mut steps = bridge::undo(network, &self.instance.table());
+        files::remove_tree(&self.state.join(&network.id))?;
         if self.active()?.is_empty() {
-            let delete = kernel::Op::FirewallDelete { table };
-            steps.push(Step::host(delete, "no container is on any network"));
+            steps.extend(self.take_all_down()?);
         }
         play(&network.name, steps)
     }
@@ -596,7 +607,7 @@ impl Networks {
             let Some(network) = self.definition(&endpoint.network)? else {
                 continue;
             };
-            let table = firewall::table(&self.instance.table(), self.closed()?);
+            let table = firewall::table(&self.instance.table(), !self.forwarding()?.ip4);
             let elements = firewall::endpoint_elements(&endpoint);
             play(
                 &network.name,
@@ -618,7 +629,7 @@ impl Networks {
     }
 
     fn lock(&self) -> Result<std::fs::File, Error> {
-        files::lock(&self.state.join("lock"))
+        files::lock(&self.state)
     }
 
     /// The ids of networks that containers are on.
@@ -630,16 +641,52 @@ impl Networks {
         Ok(ids)
     }
 
-    /// Whether forwarding was off before the first container of this boot.
-    fn closed(&self) -> Result<bool, Error> {
-        let path = self.state.join("forwarding");
-        if let Some(before) = files::read::<String>(&path)? {
-            return Ok(before == "off");
+    /// How forwarding was before the first container; written down, because it changes with it.
+    fn forwarding(&self) -> Result<Forwarding, Error> {
+        let path = self.forwarding_path();
+        if let Some(before) = files::read(&path)? {
+            return Ok(before);
         }
-        let off = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
-            .is_ok_and(|text| text.trim() == "0");
-        files::write(&path, &if off { "off" } else { "on" })?;
-        Ok(off)
+        let now = Forwarding {
+            ip4: files::is_on(IP4_FORWARDING),
+            ip6: files::is_on(IP6_FORWARDING),
+        };
+        files::write(&path, &now)?;
+        Ok(now)
+    }
+
+    fn forwarding_path(&self) -> PathBuf {
+        self.state.join("forwarding")
+    }
+
+    /// What the last container leaves: no table, and forwarding as it was. When somebody else has
+    /// rules for forwarded packets by now, it stays on: they may have come to count on it.
+    fn take_all_down(&self) -> Result<Vec<Step>, Error> {
+        let table = self.instance.table();
+        let why = "no container is on any network";
+        let mut steps = Vec::new();
+        if let Some(before) = files::read::<Forwarding>(&self.forwarding_path())?
+            && !self.others_forward(&table)?
+        {
+            let off = |name: &str| {
+                let (name, value) = (name.into(), "0".into());
+                Step::host(Op::Sysctl { name, value }, why)
+            };
+            steps.extend((!before.ip4).then(|| off(IP4_FORWARDING)));
+            let ip6 = !before.ip6 && files::is_on(IP6_FORWARDING);
+            steps.extend(ip6.then(|| off(IP6_FORWARDING)));
+        }
+        files::remove(&self.forwarding_path())?;
+        steps.push(Step::host(Op::FirewallDelete { table }, why));
+        Ok(steps)
+    }
+
+    fn others_forward(&self, table: &str) -> Result<bool, Error> {
+        let asked = Nftables::open().and_then(|mut nftables| nftables.others_forward(table));
+        asked.map_err(|source| Error::Kernel {
+            what: "cannot list the host's firewall".into(),
+            source,
+        })
     }
 
     fn forget(&self, container: &str) -> Result<(), Error> {

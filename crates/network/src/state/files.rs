@@ -36,7 +36,14 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 fn unless_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
@@ -183,20 +190,19 @@ fn holder(path: &Path) -> String {
         .unwrap_or_default()
 }
 
-/// Waits for the lock; it is released when the file is dropped, also by the kernel after a crash.
-pub(super) fn lock(path: &Path) -> Result<File, Error> {
-    if let Some(directory) = path.parent() {
-        make_directory(directory)?;
-    }
-    let opened = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path);
-    let file = opened.map_err(failed("cannot open", path))?;
-    file.lock().map_err(failed("cannot lock", path))?;
-    Ok(file)
+/// Locks a directory, which need not hold a file for it; the lock is released when the descriptor
+/// is dropped, also by the kernel after a crash.
+pub(super) fn lock(directory: &Path) -> Result<File, Error> {
+    make_directory(directory)?;
+    let opened = File::open(directory).map_err(failed("cannot open", directory))?;
+    opened.lock().map_err(failed("cannot lock", directory))?;
+    Ok(opened)
+}
+
+/// Whether a kernel parameter of the calling thread's namespaces is 1.
+pub(super) fn is_on(parameter: &str) -> bool {
+    let path = format!("/proc/sys/{}", parameter.replace('.', "/"));
+    fs::read_to_string(path).is_ok_and(|value| value.trim() == "1")
 }
 
 /// Whether this kernel has IPv6 at all; its parameters are missing otherwise.
