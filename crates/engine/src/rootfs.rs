@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
@@ -83,9 +83,12 @@ impl Rootfs {
         Ok(Self { root })
     }
 
-    /// Its descriptor.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.root.as_fd()
+    /// A directory of the host as a root of its own.
+    pub(crate) fn directory(path: &Path) -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(CWD, path, flags, Mode::empty())
+            .map_err(|e| Error::path("open", path)(e.into()))?;
+        Ok(Self { root })
     }
 
     /// Opens a path below the root; symbolic links are followed, inside.

@@ -5,18 +5,20 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
 };
 
-/// What to keep.
+/// How much of a tree its copy keeps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keeping {
-    /// User and group; otherwise these.
+    /// All files get this user and group; none keeps theirs.
     pub(crate) owner: Option<(u32, u32)>,
+    /// Set-id bits, extended attributes (capabilities) and device nodes too. Not for what a stranger made.
+    pub(crate) powers: bool,
 }
 
 /// Files seen with more than one name: (device, inode) to the directory and name of the first copy.
@@ -24,7 +26,14 @@ type Links = HashMap<(u64, u64), (Rc<OwnedFd>, CString)>;
 
 /// Copies everything below `from`, and its own attributes, to `to`.
 pub(crate) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
-    copy_keeping(from, to, Keeping { owner: None })
+    copy_keeping(
+        from,
+        to,
+        Keeping {
+            owner: None,
+            powers: true,
+        },
+    )
 }
 
 /// [`copy`] with a choice of what is kept.
@@ -71,9 +80,11 @@ impl Copier {
             }
         }
         // Last: a read-only directory could not be filled, and filling it changes its times.
-        copy_attributes(from, to.as_fd())?;
+        if self.keeping.powers {
+            copy_attributes(from, to.as_fd())?;
+        }
         self.own_fd(to.as_fd(), &stat)?;
-        rustix::fs::fchmod(&*to, Mode::from_raw_mode(stat.st_mode))?;
+        rustix::fs::fchmod(&*to, self.mode(&stat))?;
         rustix::fs::futimens(&*to, &times(&stat))?;
         Ok(())
     }
@@ -109,9 +120,10 @@ impl Copier {
                 let target = rustix::fs::readlinkat(from, name, Vec::new())?;
                 rustix::fs::symlinkat(&target, &**to, new)?;
             }
-            FileType::RegularFile => regular(from, name, to.as_fd(), new)?,
+            FileType::RegularFile => regular(from, name, to.as_fd(), new, self.keeping.powers)?,
             // A socket is its listener's, not the tree's.
             FileType::Socket => return Ok(()),
+            _ if !self.keeping.powers => return Ok(()),
             kind => rustix::fs::mknodat(&**to, new, kind, Mode::RUSR | Mode::WUSR, stat.st_rdev)?,
         }
         if stat.st_nlink > 1 {
@@ -131,13 +143,15 @@ impl Copier {
         let (uid, gid) = self.owner(stat);
         rustix::fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         if kind != FileType::Symlink {
-            // After the owner: changing it clears set-id bits.
-            rustix::fs::chmodat(
-                to,
-                name,
-                Mode::from_raw_mode(stat.st_mode),
-                AtFlags::empty(),
-            )?;
+            // After the owner: changing it clears set-id bits. By descriptor: chmod(2) follows a link, and a container may put
+            // one there at any moment.
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let made = rustix::fs::openat(to, name, flags, Mode::empty())?;
+            if FileType::from_raw_mode(rustix::fs::fstat(&made)?.st_mode) != kind {
+                return Err(rustix::io::Errno::STALE.into());
+            }
+            let path = format!("/proc/self/fd/{}", made.as_raw_fd());
+            rustix::fs::chmod(path, self.mode(stat))?;
         }
         rustix::fs::utimensat(to, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(())
@@ -146,6 +160,15 @@ impl Copier {
     fn own_fd(&self, to: BorrowedFd<'_>, stat: &Stat) -> io::Result<()> {
         let (uid, gid) = self.owner(stat);
         Ok(rustix::fs::fchown(to, Some(uid), Some(gid))?)
+    }
+
+    fn mode(&self, stat: &Stat) -> Mode {
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        if self.keeping.powers {
+            mode
+        } else {
+            mode - Mode::SUID - Mode::SGID
+        }
     }
 
     fn owner(&self, stat: &Stat) -> (Uid, Gid) {
@@ -166,12 +189,21 @@ fn remove(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     }
 }
 
-fn regular(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CStr) -> io::Result<()> {
+fn regular(
+    from: BorrowedFd<'_>,
+    name: &CStr,
+    to: BorrowedFd<'_>,
+    new: &CStr,
+    powers: bool,
+) -> io::Result<()> {
     let source = open(from, name, OFlags::empty())?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let target = rustix::fs::openat(to, new, flags, Mode::RUSR | Mode::WUSR)?;
     while rustix::fs::sendfile(&target, &source, None, 1 << 30)? > 0 {}
-    copy_attributes(source.as_fd(), target.as_fd())
+    if powers {
+        copy_attributes(source.as_fd(), target.as_fd())?;
+    }
+    Ok(())
 }
 
 /// Extended attributes, file capabilities and ACLs among them; overlayfs' own stay behind.
