@@ -218,15 +218,18 @@ pub fn is_character_device(fd: impl AsFd, major: u32, minor: u32) -> Result<bool
     Ok(character && (status.stx_rdev_major, status.stx_rdev_minor) == (major, minor))
 }
 
-/// The host's `/proc`, verified to be a procfs.
-///
-/// Opened before anything of a container is mounted: what is written through it
-/// reaches the kernel and not a file that an image or a volume put in the way.
-pub fn host_proc() -> Result<OwnedFd> {
+/// `/proc`, verified to be a whole procfs: what is written through it reaches the kernel and not a
+/// file that an image or a volume put in the way.
+pub fn proc() -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let proc = rustix::fs::open("/proc", flags, Mode::empty())?;
     verify_proc(proc.as_fd())?;
-    Ok(proc)
+    // The number that procfs gives its root, and no other directory.
+    const ROOT: u64 = 1;
+    match status(&proc)?.stx_ino {
+        ROOT => Ok(proc),
+        _ => Err(Errno::XDEV),
+    }
 }
 
 fn verify_proc(fd: BorrowedFd<'_>) -> Result<()> {
@@ -370,6 +373,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let other = Root::open(dir.path()).unwrap();
         assert_eq!(verify_proc(other.fd()), Err(Errno::XDEV));
-        host_proc().unwrap();
+        proc().unwrap();
     }
 }

@@ -53,6 +53,15 @@ impl Namespace {
         flag as u64
     }
 
+    /// Open the one that a process is in.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is no such process.
+    pub fn of(self, pid: i32) -> Result<OwnedFd> {
+        let path = format!("/proc/{pid}/ns/{}", self.file());
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    }
+
     /// The name of its file in `/proc/PID/ns`.
     pub fn file(self) -> &'static str {
         match self {

@@ -462,25 +462,13 @@ pub enum Op {
 pub struct Clone3 {
     /// New namespaces, made by clone3 itself.
     pub new: Vec<Namespace>,
-    /// An existing pid namespace for the child: entered by the host process for
-    /// its children only, and left again after the clone.
-    pub pid_namespace: Option<PidNamespace>,
-    /// Namespaces that an intermediate process joins before it clones, because
-    /// the new ones must belong to a user namespace in which the process could
-    /// no longer join them.
-    pub join_first: Vec<(Namespace, PathBuf)>,
+    /// Done by an intermediate process, which then clones and ends: entering cgroups and
+    /// namespaces that exist. What is made new has to belong to a user namespace that was entered
+    /// before; and a process that enters a container must not be seen by the container's processes
+    /// before it has left everything of the host.
+    pub first: Vec<Op>,
     /// A directory of the cgroup2 filesystem into which the child is born.
     pub cgroup: Option<PathBuf>,
-}
-
-/// Where an existing pid namespace is found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PidNamespace {
-    /// At this path.
-    At(PathBuf),
-    /// Around the process that [`Op::HoldProcess`] holds.
-    OfHeld,
 }
 
 /// One line of an id map.

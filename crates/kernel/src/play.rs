@@ -16,10 +16,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::baton::{Baton, Message};
 use crate::error::{Error, Failure, word};
-use crate::namespace::{self, Namespace};
-use crate::op::{Clone3, Op, PidNamespace};
+use crate::namespace::Namespace;
+use crate::op::{Clone3, Op};
 use crate::process::{self, Cloned, Ended};
-use crate::run::{Actor, namespace_at, own_namespace};
+use crate::run::Actor;
 use crate::script::{Script, Side};
 use crate::trace::Trace;
 
@@ -97,10 +97,7 @@ pub fn play_after(script: &Script, pid: i32) -> Vec<Error> {
     if script.steps.is_empty() {
         return Vec::new();
     }
-    let mut actor = match Actor::new(None) {
-        Ok(actor) => actor,
-        Err(failure) => return vec![word(script, 0, failure)],
-    };
+    let mut actor = Actor::new(None);
     actor.pid = Some(pid);
     let mut failed = Vec::new();
     for (index, step) in script.steps.iter().enumerate() {
@@ -122,10 +119,9 @@ pub fn play_after(script: &Script, pid: i32) -> Vec<Error> {
 /// [`Error::Step`] names the step that failed; what was done before it is the caller's to undo.
 pub fn play_network(script: &Script, child: Child) -> Result<(), Error> {
     let fail = |index, failure: Failure| word(script, index, failure);
-    let mut inside = Actor::new(None).map_err(|failure| fail(0, failure))?;
-    let mut outside = Actor::new(None).map_err(|failure| fail(0, failure))?;
-    let path = format!("/proc/{}/ns/net", child.pid);
-    let namespace = namespace_at(path.as_ref()).map_err(|failure| fail(0, failure))?;
+    let (mut inside, mut outside) = (Actor::new(None), Actor::new(None));
+    let namespace = Namespace::Network.of(child.pid);
+    let namespace = namespace.map_err(|errno| fail(0, errno.into()))?;
     outside.child = Some(child);
     for (index, step) in script.steps.iter().enumerate() {
         let result = match step.side {
@@ -163,7 +159,7 @@ impl<'s> Player<'s> {
         } = playground;
         // Whoever is inside the container already must not look into the process that enters it.
         process::hide().map_err(|errno| word(script, 0, errno.into()))?;
-        let actor = Actor::new(console).map_err(|failure| word(script, 0, failure))?;
+        let actor = Actor::new(console);
         Ok(Player {
             script,
             actor,
@@ -273,7 +269,7 @@ impl<'s> Player<'s> {
         let (ours, theirs) =
             Baton::pair().map_err(|errno| word(self.script, index, errno.into()))?;
         let script = self.script;
-        let born = if how.join_first.is_empty() {
+        let born = if how.first.is_empty() {
             self.clone_directly(how, theirs, index)
         } else {
             self.clone_after_joining(how, &ours, theirs, index)
@@ -291,41 +287,14 @@ impl<'s> Player<'s> {
         theirs: Baton,
         index: usize,
     ) -> Result<Child, Failure> {
-        let flags = flags(&how.new);
         let cgroup = open_cgroup(how)?;
-        let Some(pid_namespace) = &how.pid_namespace else {
-            return match process::clone(flags, cgroup.as_ref().map(AsFd::as_fd), false)? {
-                Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd }),
-                Cloned::Child => self.play_container(theirs, index),
-            };
-        };
-        // setns(2) changes the pid namespace of future children only, and may be undone while
-        // this process itself stays above.
-        let own = own_namespace(self.actor.proc.as_fd(), Namespace::Pid)?;
-        self.enter_pid_namespace(pid_namespace)?;
-        let cloned = process::clone(flags, cgroup.as_ref().map(AsFd::as_fd), false);
-        if let Ok(Cloned::Child) = cloned {
-            self.play_container(theirs, index);
-        }
-        namespace::enter(own.as_fd(), Namespace::Pid)?;
-        match cloned? {
+        match process::clone(flags(&how.new), cgroup.as_ref().map(AsFd::as_fd), false)? {
             Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd }),
-            Cloned::Child => Err(rustix::io::Errno::CHILD.into()),
+            Cloned::Child => self.play_container(theirs, index),
         }
     }
 
-    fn enter_pid_namespace(&self, which: &PidNamespace) -> Result<(), Failure> {
-        match which {
-            PidNamespace::At(path) => Ok(namespace::enter(
-                namespace_at(path)?.as_fd(),
-                Namespace::Pid,
-            )?),
-            PidNamespace::OfHeld => Ok(namespace::enter_of(self.actor.held()?, &[Namespace::Pid])?),
-        }
-    }
-
-    /// New namespaces belong to the user namespace of who makes them, and joining needs rights
-    /// that are lost in it. So an intermediate process joins, clones a sibling, and ends.
+    /// An intermediate process joins, clones a sibling, and ends.
     fn clone_after_joining(
         &mut self,
         how: &Clone3,
@@ -357,23 +326,12 @@ impl<'s> Player<'s> {
         index: usize,
     ) -> Result<(), Failure> {
         let cgroup = open_cgroup(how)?;
-        let mut later = Vec::new();
-        let mut user = None;
-        // First with the host's rights; what needs those of the user namespace comes after it.
-        for (kind, path) in &how.join_first {
-            let file = namespace_at(path)?;
-            if *kind == Namespace::User {
-                user = Some(file);
-            } else if namespace::enter(file.as_fd(), *kind).is_err() {
-                later.push((*kind, file));
-            }
+        for op in &how.first {
+            op.run(&mut self.actor)
+                .map_err(|failure| part(op, failure))?;
         }
-        if let Some(user) = user {
-            namespace::enter(user.as_fd(), Namespace::User)?;
-        }
-        for (kind, file) in &later {
-            namespace::enter(file.as_fd(), *kind)?;
-        }
+        // Whoever is inside already may trace the new process: it must not hold what leads outside.
+        self.actor.forget_host();
         match process::clone(flags(&how.new), cgroup.as_ref().map(AsFd::as_fd), true)? {
             Cloned::Parent { pid, pidfd } => Ok(theirs.send_child(pid, pidfd.as_fd())?),
             Cloned::Child => {
@@ -482,6 +440,16 @@ fn tell_listener(baton: &Baton, listener: &OwnedFd) -> Result<(), Failure> {
     use std::os::fd::AsRawFd;
     baton.send(&Message::Listening(listener.as_raw_fd()))?;
     Ok(baton.wait_for_go()?)
+}
+
+/// The failure of a part of a step, with the words for the part.
+fn part(op: &Op, failure: Failure) -> Failure {
+    let what = crate::words::what(op);
+    let note = match failure.note.as_str() {
+        "" => what,
+        note => format!("{what}: {note}"),
+    };
+    Failure { note, ..failure }
 }
 
 fn flags(namespaces: &[Namespace]) -> u64 {

@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::Failure;
@@ -22,8 +22,8 @@ type Result<T> = std::result::Result<T, Failure>;
 /// What one side holds while it plays.
 #[derive(Debug)]
 pub(crate) struct Actor {
-    /// The host's procfs.
-    pub(crate) proc: OwnedFd,
+    /// The host's procfs, from its first use until the host's files are left behind.
+    proc: Option<OwnedFd>,
     /// The container's root, once there is one.
     pub(crate) root: Option<Root>,
     /// Detached mounts by slot.
@@ -45,9 +45,9 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    pub(crate) fn new(console: Option<OwnedFd>) -> Result<Actor> {
-        Ok(Actor {
-            proc: file::host_proc()?,
+    pub(crate) fn new(console: Option<OwnedFd>) -> Actor {
+        Actor {
+            proc: None,
             root: None,
             trees: Vec::new(),
             empty: None,
@@ -57,7 +57,24 @@ impl Actor {
             console,
             program: None,
             listener: None,
-        })
+        }
+    }
+
+    /// Let go of what leads to the host.
+    pub(crate) fn forget_host(&mut self) {
+        self.proc = None;
+        self.held = None;
+        self.trees.clear();
+    }
+
+    /// A procfs that is one: the host's, while its files are within reach.
+    fn proc(&mut self) -> Result<BorrowedFd<'_>> {
+        let proc = match self.proc.take() {
+            Some(proc) => proc,
+            None => file::proc()?,
+        };
+        let proc: &OwnedFd = self.proc.insert(proc);
+        Ok(proc.as_fd())
     }
 
     /// The container's root; before it is made, and in a process that joined a container, `/`.
@@ -76,23 +93,19 @@ impl Actor {
     }
 
     /// The container's process as the host counts it; on its own side, itself.
-    fn pid(&self) -> Result<i32> {
+    fn pid(&mut self) -> Result<i32> {
         match self.child.as_ref().map(|child| child.pid).or(self.pid) {
             Some(pid) => Ok(pid),
-            None => file::own_pid(self.proc.as_fd())?
+            None => file::own_pid(self.proc()?)?
                 .parse()
                 .map_err(|_| Errno::INVAL.into()),
         }
     }
 
     /// Write to a file of the container's process in procfs.
-    fn write_proc(&self, file: &str, value: &str) -> Result<()> {
+    fn write_proc(&mut self, file: &str, value: &str) -> Result<()> {
         let path = format!("{}/{file}", self.pid()?);
-        Ok(file::write_proc(
-            self.proc.as_fd(),
-            &path,
-            value.as_bytes(),
-        )?)
+        Ok(file::write_proc(self.proc()?, &path, value.as_bytes())?)
     }
 }
 
@@ -144,8 +157,14 @@ impl Op {
             }
             Op::ReadOnly { path } => mount::read_only(actor.root()?, path),
             Op::ReadOnlyRoot => read_only_root(actor.root()?),
-            Op::PivotRoot => mount::pivot(actor.root()?),
-            Op::MoveRoot { path } => mount::cover_root(actor.root()?, path),
+            Op::PivotRoot => {
+                actor.forget_host();
+                mount::pivot(actor.root()?)
+            }
+            Op::MoveRoot { path } => {
+                actor.forget_host();
+                mount::cover_root(actor.root()?, path)
+            }
             Op::Sysctl { name, value } => sysctl(actor, name, value),
 
             Op::NewSession => Ok(rustix::process::setsid().map(drop)?),
@@ -220,7 +239,7 @@ impl Op {
 }
 
 /// The operations on network interfaces and on the firewall.
-fn run_network(op: &Op, actor: &Actor) -> Result<()> {
+fn run_network(op: &Op, actor: &mut Actor) -> Result<()> {
     match op {
         Op::VethAdd(veth) => netlink::have_veth(veth, target(actor)?)?,
         Op::BridgeAdd(bridge) => netlink::have_bridge(bridge)?,
@@ -240,7 +259,7 @@ fn run_network(op: &Op, actor: &Actor) -> Result<()> {
 }
 
 /// The network namespace of the container's process.
-fn target(actor: &Actor) -> Result<netlink::Target> {
+fn target(actor: &mut Actor) -> Result<netlink::Target> {
     let pid = actor.pid()?.try_into().map_err(|_| Errno::SRCH)?;
     Ok(netlink::Target::Process(pid))
 }
@@ -250,14 +269,14 @@ fn join(namespace: Namespace, path: &Path) -> Result<()> {
     Ok(namespace::enter(file.as_fd(), namespace)?)
 }
 
-fn map_ids(actor: &Actor, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
+fn map_ids(actor: &mut Actor, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
     actor.write_proc("uid_map", &namespace::id_map(uids))?;
     actor.write_proc("gid_map", &namespace::id_map(gids))
 }
 
 /// A process that clone3 puts into a new time namespace can no longer set its clocks, so it makes
 /// one for its children, sets that, and then enters it as if it were a child.
-fn enter_time_namespace(actor: &Actor, offsets: &[(String, i64, u32)]) -> Result<()> {
+fn enter_time_namespace(actor: &mut Actor, offsets: &[(String, i64, u32)]) -> Result<()> {
     namespace::leave(&[Namespace::Time])?;
     let lines: String = offsets
         .iter()
@@ -271,7 +290,7 @@ fn enter_time_namespace(actor: &Actor, offsets: &[(String, i64, u32)]) -> Result
     }
     let path = format!("{}/ns/time_for_children", actor.pid()?);
     let file = rustix::fs::openat(
-        &actor.proc,
+        actor.proc()?,
         path,
         OFlags::RDONLY | OFlags::CLOEXEC,
         Mode::empty(),
@@ -282,7 +301,7 @@ fn enter_time_namespace(actor: &Actor, offsets: &[(String, i64, u32)]) -> Result
 fn open_tree(actor: &mut Actor, tree: &Tree) -> Result<()> {
     let mount = mount::tree(&tree.path, tree.recursive, tree.no_follow)?;
     if let Some(map) = &tree.id_map {
-        let namespace = namespace::with_mappings(actor.proc.as_fd(), &map.uids, &map.gids)?;
+        let namespace = namespace::with_mappings(actor.proc()?, &map.uids, &map.gids)?;
         mount::map_ids(mount.as_fd(), namespace.as_fd(), map.recursive)?;
     }
     if actor.trees.len() <= tree.slot {
@@ -390,7 +409,7 @@ fn read_only_root(root: &Root) -> Result<()> {
     mount::change(root.fd(), read_only, false)
 }
 
-fn sysctl(actor: &Actor, name: &str, value: &str) -> Result<()> {
+fn sysctl(actor: &mut Actor, name: &str, value: &str) -> Result<()> {
     // `net/ipv4/conf/eth0.1/forwarding` keeps its dots; `net.ipv4.ip_forward` has none to keep.
     let path = if name.contains('/') {
         name.to_string()
@@ -398,13 +417,13 @@ fn sysctl(actor: &Actor, name: &str, value: &str) -> Result<()> {
         name.replace('.', "/")
     };
     Ok(file::write_proc(
-        actor.proc.as_fd(),
+        actor.proc()?,
         &format!("sys/{path}"),
         value.as_bytes(),
     )?)
 }
 
-fn set_apparmor(actor: &Actor, profile: &str) -> Result<()> {
+fn set_apparmor(actor: &mut Actor, profile: &str) -> Result<()> {
     let value = format!("exec {profile}");
     match actor.write_proc("attr/apparmor/exec", &value) {
         // Before Linux 5.8 all modules share one file.
@@ -441,25 +460,4 @@ fn execute(actor: &mut Actor, exec: &Exec) -> Failure {
     };
     process::reset_signals();
     program::execute(&program, exec)
-}
-
-/// Point at a namespace of this process, to come back to it.
-pub(crate) fn own_namespace(proc: BorrowedFd<'_>, namespace: Namespace) -> Result<OwnedFd> {
-    let path = format!("{}/ns/{}", file::own_pid(proc)?, namespace.file());
-    Ok(rustix::fs::openat(
-        proc,
-        path,
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?)
-}
-
-/// Point at the namespace at a path.
-pub(crate) fn namespace_at(path: &Path) -> Result<OwnedFd> {
-    Ok(rustix::fs::openat(
-        CWD,
-        path,
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?)
 }

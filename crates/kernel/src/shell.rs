@@ -19,7 +19,7 @@ mod network;
 
 use std::fmt::Write as _;
 
-use crate::op::{Clone3, Op, PidNamespace};
+use crate::op::{Clone3, Op};
 use crate::script::{Script, Side, Step};
 
 pub use line::quote;
@@ -187,20 +187,28 @@ impl Writer {
 /// `unshare` makes the namespaces and starts this shell again inside them.
 fn birth(how: &Clone3) -> String {
     let mut join = String::new();
-    for (kind, path) in &how.join_first {
-        let _ = write!(
-            join,
-            "--{}={} ",
-            line::word(*kind),
-            quote(&path.display().to_string())
-        );
-    }
-    match &how.pid_namespace {
-        Some(PidNamespace::At(path)) => {
-            let _ = write!(join, "--pid={} ", quote(&path.display().to_string()));
+    for op in &how.first {
+        match op {
+            Op::Join { namespace, path } => {
+                let _ = write!(
+                    join,
+                    "--{}={} ",
+                    line::word(*namespace),
+                    quote(&path.display().to_string())
+                );
+            }
+            Op::JoinHeld { namespaces } => {
+                for kind in namespaces {
+                    let _ = write!(
+                        join,
+                        "--{}=\"/proc/$held/ns/{}\" ",
+                        line::word(*kind),
+                        kind.file()
+                    );
+                }
+            }
+            _ => {}
         }
-        Some(PidNamespace::OfHeld) => join.push_str("--pid=\"/proc/$held/ns/pid\" "),
-        None => {}
     }
     let nsenter = if join.is_empty() {
         String::new()

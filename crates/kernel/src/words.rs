@@ -4,7 +4,7 @@
 //! Which errno means what is from the man page that the operation names.
 
 use crate::namespace::Namespace;
-use crate::op::{Clone3, Device, Mount, MountSource, Op, PidNamespace, Propagation};
+use crate::op::{Clone3, Device, Mount, MountSource, Op, Propagation};
 
 /// What was attempted, on which path or name.
 pub(crate) fn what(op: &Op) -> String {
@@ -279,9 +279,6 @@ fn in_which(how: &Clone3) -> String {
     let mut text = String::new();
     if !how.new.is_empty() {
         text += &format!(" in new {} namespaces", list(&how.new));
-    }
-    if let Some(PidNamespace::At(path)) = &how.pid_namespace {
-        text += &format!(" in the pid namespace {}", path.display());
     }
     if let Some(cgroup) = &how.cgroup {
         text += &format!(" in the cgroup {}", cgroup.display());

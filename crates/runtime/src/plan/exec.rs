@@ -1,28 +1,35 @@
 //! A further process in a container that runs.
 //!
 //! In go the container's state and the process that is asked for; out comes the
-//! same kind of script as for a birth: born into the container's group, enter
-//! its namespaces at once, confine, execute. Nothing of the container runs in
-//! between, and it cannot look into the process that enters it.
+//! same kind of script as for a birth. An intermediate process enters the
+//! container's groups and namespaces and clones; so the new process is seen
+//! inside only when it has nothing of the host any more (CVE-2016-9962). Then it
+//! is confined and executes the program.
 
 use kernel::namespace::Namespace;
-use kernel::op::{Clone3, PidNamespace};
+use kernel::op::Clone3;
 use kernel::{Op, Script, Step};
 
 use super::{cgroup, process};
 use crate::{Error, ExecRequest, State, View};
 
 /// Everything that will be asked of the kernel for this process, in order.
+///
+/// # Errors
+/// [`Error::Config`] for a process that cannot be.
 pub fn plan(view: &View, state: &State, request: &ExecRequest) -> Result<Script, Error> {
     let process = &request.process;
     let mut script = Script::default();
     script.extend(birth(view, state, request));
     script.extend(process::from_outside(view, process));
-    script.extend(cgroup::join(&group_of(state, request)));
-    script.extend(enter(view));
+    if view.own(Namespace::User) {
+        let why = "Root of the user namespace does the rest";
+        script.push(Step::container(Op::BecomeRoot, why));
+    }
     script.extend(process::session(view, process, false));
     script.extend(affinity(process));
     script.extend(process::traits(view, process)?);
+    script.extend(process::labels(process));
     script.extend(process::confine(view, process, false)?);
     Ok(script)
 }
@@ -47,9 +54,13 @@ fn birth(view: &View, state: &State, request: &ExecRequest) -> [Step; 2] {
     };
     let group = group_of(state, request);
     let clone = Clone3 {
-        pid_namespace: view.own(Namespace::Pid).then_some(PidNamespace::OfHeld),
+        new: Vec::new(),
+        first: cgroup::join(&group)
+            .into_iter()
+            .map(|step| step.op)
+            .chain(enter(view))
+            .collect(),
         cgroup: group.unified().map(|directory| directory.path.clone()),
-        ..Clone3::default()
     };
     [
         Step::host(
@@ -58,35 +69,21 @@ fn birth(view: &View, state: &State, request: &ExecRequest) -> [Step; 2] {
         ),
         Step::host(
             Op::Clone(clone),
-            "A process in the container's group and pid namespace",
+            "A process that is in the container from its first moment",
         ),
     ]
 }
 
-/// The container's other namespaces. The user namespace last: what it does not own can only be
-/// entered with the host's rights.
-fn enter(view: &View) -> Vec<Step> {
-    let all = view
-        .new
-        .iter()
-        .chain(view.join.iter().map(|(kind, _)| kind))
-        .copied();
-    let (user, others): (Vec<_>, Vec<_>) = all
-        .filter(|kind| *kind != Namespace::Pid)
-        .partition(|kind| *kind == Namespace::User);
-    let join = |namespaces| Op::JoinHeld { namespaces };
-    let mut steps = vec![Step::container(join(others), "See what the container sees")];
-    if !user.is_empty() {
-        steps.push(Step::container(
-            join(user),
-            "Have no more rights than the container",
-        ));
-        steps.push(Step::container(
-            Op::BecomeRoot,
-            "Root of the user namespace does the rest",
-        ));
-    }
-    steps
+/// The container's namespaces. The user namespace last: what it does not own can only be entered
+/// with the host's rights.
+fn enter(view: &View) -> Vec<Op> {
+    let joined = view.join.iter().map(|(kind, _)| kind);
+    let all = view.new.iter().chain(joined).copied();
+    let (user, others): (Vec<_>, Vec<_>) = all.partition(|kind| *kind == Namespace::User);
+    let lists = [others, user].into_iter().filter(|list| !list.is_empty());
+    lists
+        .map(|namespaces| Op::JoinHeld { namespaces })
+        .collect()
 }
 
 fn affinity(process: &oci_spec::runtime::Process) -> Option<Step> {

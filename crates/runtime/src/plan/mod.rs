@@ -88,6 +88,7 @@ fn birth(view: &View) -> Result<Script, Error> {
     script.extend(hooks::create_container(view));
 
     // The root becomes all there is.
+    script.extend(view.process.into_iter().flat_map(process::labels));
     script.push(rootfs::change_root(view));
     script.extend(
         view.process

@@ -5,7 +5,7 @@
 
 use kernel::cgroup::Group;
 use kernel::namespace::Namespace;
-use kernel::op::{Clone3, PidNamespace};
+use kernel::op::Clone3;
 use kernel::{Op, Step};
 
 use crate::View;
@@ -27,26 +27,31 @@ fn by_clone(view: &View, group: &Group) -> Vec<Namespace> {
         .collect()
 }
 
-/// Namespaces to join before the clone: all, when a user namespace is involved and anything is
-/// made new, because what is new must belong to it.
+/// Does an intermediate process join? Yes for a pid namespace, which setns(2) gives to children
+/// only, and where a user namespace is involved and anything is made new, which must belong to it.
 fn join_first(view: &View) -> bool {
-    let joins_user = view.join.iter().any(|(kind, _)| *kind == Namespace::User);
-    let makes_user = view.new.contains(&Namespace::User);
-    (joins_user && !view.new.is_empty()) || (makes_user && !view.join.is_empty())
+    let joins = |kind| view.join.iter().any(|(other, _)| *other == kind);
+    joins(Namespace::Pid)
+        || (joins(Namespace::User) && !view.new.is_empty())
+        || (view.new.contains(&Namespace::User) && !view.join.is_empty())
+}
+
+/// The user namespace last, and the mount namespace right before it: the paths of the others are
+/// resolved in the host's, and the host's rights are needed to enter them.
+fn joins(view: &View) -> impl Iterator<Item = Op> {
+    let mut join: Vec<_> = view.join.iter().collect();
+    join.sort_by_key(|(kind, _)| (*kind == Namespace::User, *kind == Namespace::Mount));
+    join.into_iter().map(|(namespace, path)| Op::Join {
+        namespace: *namespace,
+        path: path.clone(),
+    })
 }
 
 /// Host side: the process is born.
 pub fn birth(view: &View, group: &Group) -> Vec<Step> {
-    let first = join_first(view);
-    let pid = view
-        .join
-        .iter()
-        .find(|(kind, _)| *kind == Namespace::Pid)
-        .filter(|_| !first);
     let clone = Clone3 {
         new: by_clone(view, group),
-        pid_namespace: pid.map(|(_, path)| PidNamespace::At(path.clone())),
-        join_first: if first { view.join.clone() } else { Vec::new() },
+        first: joins(view).filter(|_| join_first(view)).collect(),
         cgroup: group.unified().map(|directory| directory.path.clone()),
     };
     let mut steps = vec![Step::host(
@@ -70,20 +75,8 @@ pub fn birth(view: &View, group: &Group) -> Vec<Step> {
 pub fn enter(view: &View, group: &Group) -> Vec<Step> {
     let mut steps = Vec::new();
     if !join_first(view) {
-        // The mount namespace last: the paths of the others are resolved in the host's.
-        let mut join: Vec<_> = view
-            .join
-            .iter()
-            .filter(|(kind, _)| *kind != Namespace::Pid)
-            .collect();
-        join.sort_by_key(|(kind, _)| (*kind == Namespace::User, *kind == Namespace::Mount));
-        steps.extend(join.into_iter().map(|(namespace, path)| {
-            let op = Op::Join {
-                namespace: *namespace,
-                path: path.clone(),
-            };
-            Step::container(op, "Share this namespace with whoever is in it")
-        }));
+        let why = "Share this namespace with whoever is in it";
+        steps.extend(joins(view).map(|op| Step::container(op, why)));
     }
     if view.own(Namespace::User) {
         steps.push(Step::container(

@@ -212,7 +212,7 @@ pub fn confine(view: &View, process: &Process, started: bool) -> Result<Vec<Step
     let inside = Step::container;
     let wanted = Wanted::of(process);
 
-    let mut steps = labels(process);
+    let mut steps = Vec::new();
     let mask = process.user().umask().unwrap_or(0o022);
     steps.push(inside(
         Op::SetUmask { mask },
@@ -266,7 +266,8 @@ pub fn confine(view: &View, process: &Process, started: bool) -> Result<Vec<Step
     Ok(steps)
 }
 
-fn labels(process: &Process) -> Vec<Step> {
+/// Container side, while procfs is within reach: how the host's security module confines the program.
+pub fn labels(process: &Process) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some(profile) = process
         .apparmor_profile()
