@@ -60,11 +60,10 @@ impl Actor {
         }
     }
 
-    /// Let go of what leads to the host.
+    /// Let go of what leads to the host and is needed no more.
     pub(crate) fn forget_host(&mut self) {
         self.proc = None;
         self.held = None;
-        self.trees.clear();
     }
 
     /// A procfs that is one: the host's, while its files are within reach.
