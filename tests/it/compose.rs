@@ -31,14 +31,25 @@ fn every_broken_file_gets_its_message() {
     let mut files: Vec<PathBuf> = std::fs::read_dir(directory())
         .expect("the broken files are there")
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
         .collect();
     files.sort();
     assert!(files.len() >= 100, "only {} broken files", files.len());
     let mut wrong = Vec::new();
     for file in files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let output = compose(&directory(), host.path(), &["-f", &name, "config", "--quiet"]);
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let output = compose(
+            &directory(),
+            host.path(),
+            &["-f", &name, "config", "--quiet"],
+        );
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let golden = file.with_extension("txt");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -46,10 +57,18 @@ fn every_broken_file_gets_its_message() {
         }
         let expected = std::fs::read_to_string(&golden).unwrap_or_default();
         if said != expected || output.status.code() != Some(1) || !output.stdout.is_empty() {
-            wrong.push(format!("{name} (exit {:?})\n--- expected\n{expected}--- said\n{said}", output.status.code()));
+            wrong.push(format!(
+                "{name} (exit {:?})\n--- expected\n{expected}--- said\n{said}",
+                output.status.code()
+            ));
         }
     }
-    assert!(wrong.is_empty(), "{} messages differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} messages differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -73,10 +92,17 @@ volumes: {data: }
 "#;
     std::fs::write(here.join("compose.yaml"), text).expect("written");
     let first = compose(here, here, &["-p", "p", "config"]);
-    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    assert!(
+        first.status.success(),
+        "{}",
+        String::from_utf8_lossy(&first.stderr)
+    );
     std::fs::write(here.join("again.yaml"), &first.stdout).expect("written");
     let second = compose(here, here, &["-f", "again.yaml", "config"]);
-    assert_eq!(String::from_utf8_lossy(&first.stdout), String::from_utf8_lossy(&second.stdout));
+    assert_eq!(
+        String::from_utf8_lossy(&first.stdout),
+        String::from_utf8_lossy(&second.stdout)
+    );
 }
 
 #[test]
@@ -97,9 +123,21 @@ fn the_environment_says_which_files_and_profiles() {
     let host = tempfile::tempdir().expect("a directory");
     let here = host.path();
     std::fs::write(here.join("one.yaml"), "services: {a: {image: one}}\n").expect("written");
-    std::fs::write(here.join("two.yaml"), "services: {b: {image: '${IMAGE}', profiles: [extra]}}\n").expect("written");
-    std::fs::write(here.join(".env"), "COMPOSE_FILE=one.yaml:two.yaml\nCOMPOSE_PROFILES=extra\nIMAGE=two\n")
-        .expect("written");
+    std::fs::write(
+        here.join("two.yaml"),
+        "services: {b: {image: '${IMAGE}', profiles: [extra]}}\n",
+    )
+    .expect("written");
+    std::fs::write(
+        here.join(".env"),
+        "COMPOSE_FILE=one.yaml:two.yaml\nCOMPOSE_PROFILES=extra\nIMAGE=two\n",
+    )
+    .expect("written");
     let output = compose(here, here, &["config", "--images"]);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "one\ntwo\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "one\ntwo\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -17,6 +17,7 @@ fn host() -> Option<Host> {
 }
 
 mod binary;
+mod compose;
 mod crash;
 mod host;
 mod spine;

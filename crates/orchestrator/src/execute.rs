@@ -369,6 +369,7 @@ fn run(action: &Action, step: usize, host: &Host, play: &Play<'_>) -> Result<(),
         Action::Pull { image, platform } => {
             pull(image, platform.as_deref(), step, action, host, play)?
         }
+        Action::Push(image) => push(image, step, action, host, play)?,
         Action::CreateNetwork(definition) => match host.networks.create(definition.clone()) {
             // Made by somebody else since we looked: that is what we wanted.
             Ok(_) | Err(network::Error::Exists(_)) => {}
@@ -481,5 +482,31 @@ fn pull(
         watcher: play.watcher,
     };
     image::pull(&host.store, &reference, &options, &progress)?;
+    Ok(())
+}
+
+fn push(
+    image: &str,
+    step: usize,
+    action: &Action,
+    host: &Host,
+    play: &Play<'_>,
+) -> Result<(), Error> {
+    let reference: Reference = image
+        .parse()
+        .map_err(|error| Error::Reference(image.to_owned(), error))?;
+    let found = host.store.find(image)?;
+    let progress = Forward {
+        step,
+        action,
+        watcher: play.watcher,
+    };
+    image::push(
+        &host.store,
+        &found,
+        &reference,
+        &image::PushOptions::default(),
+        &progress,
+    )?;
     Ok(())
 }

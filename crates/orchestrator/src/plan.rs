@@ -20,6 +20,8 @@ pub enum Action {
         /// For this platform.
         platform: Option<String>,
     },
+    /// An image is sent to its registry.
+    Push(String),
     /// A network is made.
     CreateNetwork(network::Definition),
     /// A network is removed.
@@ -384,7 +386,9 @@ impl Action {
     #[must_use]
     pub fn subject(&self) -> (&'static str, &str) {
         match self {
-            Self::Pull { image, .. } | Self::RemoveImage(image) => ("Image", image),
+            Self::Pull { image, .. } | Self::Push(image) | Self::RemoveImage(image) => {
+                ("Image", image)
+            }
             Self::CreateNetwork(definition) => ("Network", &definition.name),
             Self::RemoveNetwork(name) => ("Network", name),
             Self::CreateVolume(volume) => ("Volume", volume.name.as_deref().unwrap_or_default()),
@@ -410,6 +414,7 @@ impl Action {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Pull { .. } => "pull",
+            Self::Push(_) => "push",
             Self::CreateNetwork(_) => "create-network",
             Self::RemoveNetwork(_) => "remove-network",
             Self::CreateVolume(_) => "create-volume",
@@ -430,6 +435,7 @@ impl Action {
     pub fn words(&self) -> (&'static str, &'static str) {
         match self {
             Self::Pull { .. } => ("Pulling", "Pulled"),
+            Self::Push(_) => ("Pushing", "Pushed"),
             Self::CreateNetwork(_) | Self::CreateVolume(_) | Self::Create(_) => {
                 ("Creating", "Created")
             }

@@ -22,6 +22,7 @@ mod port;
 mod project;
 mod ps;
 mod pull;
+mod push;
 mod restart;
 mod rm;
 mod run;
@@ -73,6 +74,7 @@ enum Verb {
     Port(port::Args),
     Ps(ps::Args),
     Pull(pull::Args),
+    Push(push::Args),
     Restart(restart::Args),
     Rm(rm::Args),
     Run(Box<run::Args>),
@@ -108,6 +110,7 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
         Verb::Port(args) => port::run(args, &session),
         Verb::Ps(args) => ps::run(args, &session),
         Verb::Pull(args) => pull::run(args, &session),
+        Verb::Push(args) => push::run(args, &session),
         Verb::Restart(args) => restart::run(args, &session),
         Verb::Rm(args) => rm::run(args, &session),
         Verb::Run(args) => run::run(*args, &session),

@@ -22,6 +22,16 @@ pub const INTERRUPTED: u8 = 130;
 
 /// Plays a plan to its end.
 pub fn play(plan: &Plan, session: &Session, wait: Option<Duration>) -> Result<()> {
+    play_with(plan, session, wait, false)
+}
+
+/// Plays a plan to its end, without a word if `quiet`.
+pub fn play_with(
+    plan: &Plan,
+    session: &Session,
+    wait: Option<Duration>,
+    quiet: bool,
+) -> Result<()> {
     for warning in &plan.warnings {
         session.global.warn(warning);
     }
@@ -29,7 +39,11 @@ pub fn play(plan: &Plan, session: &Session, wait: Option<Duration>) -> Result<()
         return dry_run(plan, session);
     }
     interrupt::catch()?;
-    let watcher = watcher(session);
+    let watcher = if quiet {
+        Box::new(Nobody)
+    } else {
+        watcher(session)
+    };
     let before = interrupt::count_caught();
     let interrupted = || match interrupt::count_caught() - before {
         0 => false,
@@ -224,7 +238,9 @@ impl Bar {
             return;
         };
         match state {
-            LayerState::Downloading { done, total } | LayerState::Extracting { done, total } => {
+            LayerState::Downloading { done, total }
+            | LayerState::Extracting { done, total }
+            | LayerState::Pushing { done, total } => {
                 self.layers.insert(digest.to_string(), (*done, *total));
             }
             _ => return,

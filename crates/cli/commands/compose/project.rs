@@ -132,6 +132,10 @@ impl<'a> Session<'a> {
 
     /// Loads the project without the phases to skip.
     pub fn load(&self, services: &[String], skip: Skip) -> Result<Project> {
+        self.read(services, skip, true)
+    }
+
+    fn read(&self, services: &[String], skip: Skip, warn: bool) -> Result<Project> {
         let mut request = discover::discover(
             &self.wish(),
             &std::env::current_dir()?,
@@ -141,7 +145,9 @@ impl<'a> Session<'a> {
         request.skip = skip;
         match load::load(&request) {
             Ok(project) => {
-                self.show(&project.warnings, &project.sources);
+                if warn {
+                    self.show(&project.warnings, &project.sources);
+                }
                 Ok(project)
             }
             Err(failure) => {
@@ -176,7 +182,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The project's name and, if there are files, the project.
+    /// The project's name and, if there are files, the project. Warnings are left to the verbs that make containers.
     pub fn named(&self, services: &[String]) -> Result<(String, Option<Project>)> {
         let environment = std::env::var("COMPOSE_PROJECT_NAME")
             .ok()
@@ -193,7 +199,7 @@ impl<'a> Session<'a> {
         match name {
             Some(name) if without_files => Ok((name, None)),
             _ => {
-                let project = self.project(services)?;
+                let project = self.read(services, Skip::default(), false)?;
                 Ok((project.name.clone(), Some(project)))
             }
         }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use orchestrator::plan::{Action, Cause, Plan};
 
-use super::play::play;
+use super::play::play_with;
 use super::project::Session;
 
 /// Pull service images
@@ -65,11 +65,12 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
         };
         plan.add(action, Cause::Asked("pull"), []);
     }
-    let warnings = plan.warnings.clone();
-    match (play(&plan, session, None), args.ignore_pull_failures) {
+    match (
+        play_with(&plan, session, None, args.quiet),
+        args.ignore_pull_failures,
+    ) {
         (Err(error), true) => session.global.warn(format_args!("{error:#}")),
         (result, _) => result?,
     }
-    let _ = (warnings, args.quiet);
     Ok(ExitCode::SUCCESS)
 }

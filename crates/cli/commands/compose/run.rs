@@ -16,7 +16,7 @@ use orchestrator::reconcile::{self, Pull};
 
 use super::play::play;
 use super::project::Session;
-use crate::commands::run::{code_of, ended};
+use crate::commands::run::ended;
 use crate::options::environment;
 use crate::output;
 use crate::report;
@@ -232,7 +232,6 @@ fn start(args: &Args, session: &Session, name: &str) -> Result<ExitCode> {
         Err(error) => {
             let code = error.exit_code();
             let code = if code == 1 { report::CANNOT_RUN } else { code };
-            let _ = code_of(i32::from(code));
             Err(report::failure(code, error))
         }
     }

@@ -141,7 +141,7 @@ impl World {
                 "{name} does not run and is waited for"
             ),
             Action::Exec { name, .. } => assert!(self.find(name).is_up()),
-            Action::RemoveVolume(_) | Action::RemoveImage(_) => {}
+            Action::RemoveVolume(_) | Action::RemoveImage(_) | Action::Push(_) => {}
         }
     }
 
