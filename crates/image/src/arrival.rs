@@ -112,6 +112,15 @@ impl Arrived {
         }
     }
 
+    /// Removes the bytes of a blob that was received for nothing.
+    fn forget(&self) -> Result<(), Error> {
+        match self {
+            Self::Here { .. } | Self::Twice(_) => Ok(()),
+            Self::BlobOnly { partial, .. } => partial.remove(),
+            Self::Unpacked(fresh) => fresh.partial.remove(),
+        }
+    }
+
     /// Gives blob and tree their names; all bytes are synced by now.
     pub(crate) fn commit(&mut self, store: &Store) -> Result<(), Error> {
         match self {
@@ -403,7 +412,14 @@ impl Arrival<'_, '_> {
         arrived: Vec<Arrived>,
         references: &[Naming],
     ) -> Result<(), Error> {
-        let mut finished = self.finish_layers(&documents.manifest, config, arrived)?;
+        let mut finished = arrived;
+        if let Err(error) = self.finish_layers(&documents.manifest, config, &mut finished) {
+            // The bytes are right but the layer is not: nobody will want them again.
+            for layer in &finished {
+                layer.forget()?;
+            }
+            return Err(error);
+        }
         let new = finished.iter().any(Arrived::is_new);
         if new {
             self.store.sync_layers()?;
@@ -440,12 +456,12 @@ impl Arrival<'_, '_> {
     }
 
     /// Decides, bottom first, what depends on the layers below, and describes each tree.
-    pub(crate) fn finish_layers(
+    fn finish_layers(
         &self,
         manifest: &Manifest,
         config: &ImageConfig,
-        mut arrived: Vec<Arrived>,
-    ) -> Result<Vec<Arrived>, Error> {
+        arrived: &mut [Arrived],
+    ) -> Result<(), Error> {
         let chain = chain_ids(&config.rootfs.diff_ids);
         let mut lower: Vec<PathBuf> = Vec::new();
         for (at, layer) in arrived.iter_mut().enumerate() {
@@ -456,8 +472,7 @@ impl Arrival<'_, '_> {
             let directory = layer.directory(&lower);
             lower.push(directory);
         }
-        self.check_repeated(manifest, &arrived)?;
-        Ok(arrived)
+        self.check_repeated(manifest, arrived)
     }
 
     /// A layer that depends on those below cannot stand in two places.

@@ -13,7 +13,7 @@ mod pax;
 mod sparse;
 mod write;
 
-pub(crate) use sparse::Segment;
+pub use sparse::Segment;
 pub use write::Writer;
 
 use header::Header;
@@ -121,7 +121,7 @@ pub struct Entry {
     /// Extended attributes, as written.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// The parts of a sparse file that have data; `None` for a plain file.
-    pub(crate) segments: Option<Vec<Segment>>,
+    pub segments: Option<Vec<Segment>>,
 }
 
 /// Reads entries from `source`.

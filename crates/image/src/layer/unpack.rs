@@ -31,6 +31,11 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
+/// A directory reached through links of the layer, which stay in its root.
+const THROUGH_LINKS: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+
 type Parts = Vec<Vec<u8>>;
 
 /// How much a layer may make.
@@ -635,7 +640,7 @@ impl Unpacked {
                 continue;
             };
             let parent =
-                open_in(root, &parents.join(&b'/'), DIRECTORY).map_err(at("open", &path))?;
+                open_in(root, &parents.join(&b'/'), THROUGH_LINKS).map_err(at("open", &path))?;
             let hidden = is_hidden(root, &path).map_err(at("read", &path))?;
             let needed = !hidden
                 && merged::find(lower, &path)
@@ -729,7 +734,7 @@ impl Unpacked {
 /// Whether this layer itself hides what the layers below have at `path`.
 fn is_hidden(root: &OwnedFd, path: &Parts) -> io::Result<bool> {
     for length in 0..path.len() {
-        let dir = open_in(root, &path[..length].join(&b'/'), DIRECTORY)?;
+        let dir = open_in(root, &path[..length].join(&b'/'), THROUGH_LINKS)?;
         if merged::is_opaque(&dir)? {
             return Ok(true);
         }

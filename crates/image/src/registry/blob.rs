@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::RegistryError;
-use super::client::{Session, read_limited, shown, transport, wait_before};
+use super::client::{Session, read_limited, shown, transport};
 use super::endpoint::Endpoint;
 use crate::json::DOCUMENT_LIMIT;
 use crate::{Descriptor, Error, Mismatch, Verifier};
@@ -75,7 +75,11 @@ impl Session {
                 Ok(Delivery::Complete) => continue,
                 Err(failure) => failure,
             };
-            tries = if offset > before { 0 } else { tries + 1 };
+            tries = if offset > before {
+                0
+            } else {
+                tries + failure.weight()
+            };
             turn += 1;
             let others_left = turn < endpoints.len();
             if !others_left && (tries >= TRIES || !failure.is_temporary()) {
@@ -84,7 +88,7 @@ impl Session {
             if let Failure::Registry(error) = &failure
                 && !others_left
             {
-                let wait = wait_before(tries, error);
+                let wait = self.wait_before(tries, error);
                 retrying(wait);
                 sleep(wait).await;
             }
@@ -180,6 +184,13 @@ enum Failure {
 impl Failure {
     fn is_temporary(&self) -> bool {
         matches!(self, Self::Registry(error) if error.is_temporary())
+    }
+
+    fn weight(&self) -> u32 {
+        match self {
+            Self::Registry(error) => error.weight(),
+            Self::Mismatch(_) => 1,
+        }
     }
 
     fn into_error(self) -> Error {

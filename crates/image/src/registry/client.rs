@@ -127,8 +127,8 @@ impl Session {
         loop {
             match attempt().await {
                 Err(error) if error.is_temporary() && tries + 1 < TRIES => {
-                    sleep(wait_before(tries, &error)).await;
-                    tries += 1;
+                    sleep(self.wait_before(tries, &error)).await;
+                    tries += error.weight();
                 }
                 other => return other,
             }
@@ -257,7 +257,7 @@ impl Session {
         url: &Url,
         request: RequestBuilder,
     ) -> Result<Response, RegistryError> {
-        match timeout(self.stall + CONNECT, request.send()).await {
+        match timeout(self.stall + self.connect(), request.send()).await {
             Err(_) => Err(RegistryError::Stalled {
                 url: shown(url),
                 wait: self.stall,
@@ -298,7 +298,7 @@ impl Session {
         Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(Policy::none())
-            .connect_timeout(CONNECT)
+            .connect_timeout(self.connect())
             .http2_initial_stream_window_size(4 << 20)
             .http2_initial_connection_window_size(16 << 20)
             .user_agent(concat!("lighter/", env!("CARGO_PKG_VERSION")))
@@ -315,6 +315,27 @@ impl Session {
     fn remember(&self, url: &Url, scope: &str, value: String) {
         let key = (url.origin().ascii_serialization(), scope.to_owned());
         self.authorizations.borrow_mut().insert(key, value);
+    }
+
+    fn connect(&self) -> Duration {
+        CONNECT.min(self.stall)
+    }
+
+    /// How long to wait before try number `tries` + 1: never longer than a
+    /// silent registry would be waited for.
+    pub(super) fn wait_before(&self, tries: u32, error: &RegistryError) -> Duration {
+        if let RegistryError::Status {
+            after: Some(after), ..
+        } = error
+        {
+            return (*after).min(LONGEST_ASKED).min(self.stall * 2);
+        }
+        let longest = LONGEST_WAIT.min(self.stall);
+        let wait = FIRST_WAIT.saturating_mul(1 << tries.min(10)).min(longest);
+        // Between half and all of it, so that many clients do not come back at once.
+        let mut random = [0u8; 1];
+        let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+        wait.mul_f64(0.5 + f64::from(random[0]) / 512.0)
     }
 
     /// The answer if it is a good one, else the error it means; `what` was asked for.
@@ -373,23 +394,6 @@ impl From<RegistryError> for Refusal {
     fn from(error: RegistryError) -> Self {
         Self::Error(error)
     }
-}
-
-/// How long to wait before try number `tries` + 1.
-pub(super) fn wait_before(tries: u32, error: &RegistryError) -> Duration {
-    if let RegistryError::Status {
-        after: Some(after), ..
-    } = error
-    {
-        return (*after).min(LONGEST_ASKED);
-    }
-    let wait = FIRST_WAIT
-        .saturating_mul(1 << tries.min(10))
-        .min(LONGEST_WAIT);
-    // Between half and all of it, so that many clients do not come back at once.
-    let mut random = [0u8; 1];
-    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-    wait.mul_f64(0.5 + f64::from(random[0]) / 512.0)
 }
 
 /// Seconds, or a date (RFC 9110, section 10.2.3).

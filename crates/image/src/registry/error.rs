@@ -142,6 +142,15 @@ fn told(reason: &str) -> String {
 }
 
 impl RegistryError {
+    /// How many tries a failed one counts as: a silent registry costs its wait each time.
+    pub(crate) fn weight(&self) -> u32 {
+        if matches!(self, Self::Stalled { .. }) {
+            3
+        } else {
+            1
+        }
+    }
+
     /// Whether the same request may succeed later.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {

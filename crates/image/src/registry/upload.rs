@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use url::Url;
 
 use super::RegistryError;
-use super::client::{Session, shown, transport, wait_before};
+use super::client::{Session, shown, transport};
 use super::endpoint::Endpoint;
 use crate::{Descriptor, Digest, Error};
 
@@ -65,8 +65,8 @@ impl Session {
         loop {
             match self.try_push_blob(descriptor, path, from, sent).await {
                 Err(Error::Registry(error)) if error.is_temporary() && tries + 1 < TRIES => {
-                    sleep(wait_before(tries, &error)).await;
-                    tries += 1;
+                    sleep(self.wait_before(tries, &error)).await;
+                    tries += error.weight();
                 }
                 other => return other,
             }

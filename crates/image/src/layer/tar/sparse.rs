@@ -9,11 +9,11 @@ const SIZE_LIMIT: u64 = 16 << 40;
 
 /// A part of a sparse file that has data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Segment {
+pub struct Segment {
     /// Where in the file.
-    pub(crate) offset: u64,
+    pub offset: u64,
     /// Bytes.
-    pub(crate) length: u64,
+    pub length: u64,
 }
 
 /// In order, apart, inside the file, and exactly the data that follows.
