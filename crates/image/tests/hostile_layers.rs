@@ -975,7 +975,7 @@ fn capabilities_and_times_are_kept() {
         .load(&[Tar::default().entry(&dir, b"").entry(&entry, b"x").end()])
         .unwrap();
     let file = layers[0].join("d/ping");
-    let mut value = vec![0u8; 64];
+    let mut value = [0u8; 64];
     let length = rustix::fs::getxattr(&file, "security.capability", &mut value[..]).unwrap();
     assert_eq!(value[..length], capability);
     let meta = fs::metadata(&file).unwrap();
