@@ -63,8 +63,8 @@ pub enum Error {
     Reference(String, image::InvalidReference),
     #[error("{0:?} is not a platform")]
     Platform(String),
-    #[error("{name} is unhealthy: {output}")]
-    Unhealthy { name: String, output: String },
+    #[error("{name} is unhealthy: {check}")]
+    Unhealthy { name: String, check: Check },
     #[error("{name} has no health check to wait for")]
     NoHealthCheck { name: String },
     #[error("{name} exited with {code}{reason}")]
@@ -87,6 +87,62 @@ pub enum Error {
     },
     #[error("interrupted")]
     Interrupted,
+}
+
+/// The last run of a health check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// What is run, if it could be told.
+    pub command: Option<String>,
+    /// Its exit code.
+    pub code: Option<i64>,
+    /// What it printed.
+    pub output: String,
+}
+
+impl std::fmt::Display for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.command {
+            Some(command) => write!(f, "its check `{command}`")?,
+            None => f.write_str("its check")?,
+        }
+        match self.code {
+            // As docker has it, for a check that was given no more time.
+            Some(-1) => f.write_str(" took too long")?,
+            Some(code) => write!(f, " exited with {code}")?,
+            None => f.write_str(" failed")?,
+        }
+        match self.output.trim() {
+            "" => f.write_str(" without a word"),
+            output => write!(f, ": {output}"),
+        }
+    }
+}
+
+impl Check {
+    /// The last run, from what `inspect` says.
+    fn of(container: &serde_json::Value) -> Self {
+        let words = container["Config"]["Healthcheck"]["Test"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let words: Vec<&str> = words
+            .iter()
+            .skip(1)
+            .filter_map(serde_json::Value::as_str)
+            .collect();
+        let last = container["State"]["Health"]["Log"]
+            .as_array()
+            .and_then(|log| log.last());
+        Self {
+            command: Some(words.join(" ")).filter(|command| !command.is_empty()),
+            code: last.and_then(|last| last["ExitCode"].as_i64()),
+            output: last
+                .and_then(|last| last["Output"].as_str())
+                .unwrap_or_default()
+                .to_owned(),
+        }
+    }
 }
 
 /// The steps that failed.
@@ -300,6 +356,17 @@ impl Game<'_> {
                 None => return true,
             },
             Ok(true) => Ok(()),
+            Err(Error::Unhealthy { name, check }) => {
+                let told = self
+                    .host
+                    .engine
+                    .inspect(&name)
+                    .map(|container| Check::of(&container));
+                Err(Error::Unhealthy {
+                    check: told.unwrap_or(check),
+                    name,
+                })
+            }
             Err(error) => Err(error),
         };
         drop(self.finish(step, result));
@@ -313,6 +380,18 @@ fn wanted(until: Until) -> &'static str {
         Until::Completed => "done",
         Until::Settled => "up",
     }
+}
+
+/// How long a container without a health check must run to count as up.
+const SETTLED: Duration = Duration::from_millis(500);
+
+fn age(container: &Summary) -> Duration {
+    let started = container
+        .started
+        .map(|started| jiff::Timestamp::now().duration_since(started));
+    started
+        .and_then(|age| Duration::try_from(age).ok())
+        .unwrap_or_default()
 }
 
 /// Whether a container is in the state that is waited for; an error if it will not be.
@@ -340,25 +419,17 @@ pub fn decide(container: &Summary, until: Until) -> Result<bool, Error> {
         (Some(HealthStatus::Healthy), _) => Ok(true),
         (Some(HealthStatus::Unhealthy), _) => Err(Error::Unhealthy {
             name,
-            output: last_output(container),
+            check: Check {
+                output: container.health_output.clone().unwrap_or_default(),
+                ..Check::default()
+            },
         }),
         (Some(HealthStatus::Starting), _) => Ok(false),
         (None, Until::Healthy) if container.status == Status::Running => {
             Err(Error::NoHealthCheck { name })
         }
-        (None, _) => Ok(container.status == Status::Running),
-    }
-}
-
-fn last_output(container: &Summary) -> String {
-    match container
-        .health_output
-        .as_deref()
-        .map(str::trim)
-        .filter(|output| !output.is_empty())
-    {
-        Some(output) => format!("its check says: {output}"),
-        None => "its check fails without a word".into(),
+        // A program that ends at once would pass for running if one looked at once.
+        (None, _) => Ok(container.status == Status::Running && age(container) >= SETTLED),
     }
 }
 
