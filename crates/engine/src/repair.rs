@@ -91,7 +91,8 @@ impl Engine {
     /// Ends what still runs of a container, and takes down its cgroup and network.
     pub(crate) fn undo(&self, id: &str) -> Result<()> {
         match Container::load(&self.paths.runtime(), id) {
-            Ok(container) => container.delete(true)?,
+            // A poststop hook that fails is no reason to leave anything.
+            Ok(container) => drop(container.delete(true)?),
             Err(runtime::Error::Missing { .. }) => {}
             Err(error) => return Err(error.into()),
         }

@@ -316,11 +316,12 @@ impl Container {
         finish(child, terminal)
     }
 
-    /// Remove a stopped container and everything of it; with `force` kill it first.
+    /// Remove a stopped container and everything of it; with `force` kill it first. Gives back why
+    /// `poststop` hooks failed, which is worth a warning and no more.
     ///
     /// # Errors
     /// [`Error::Status`] when it runs; what could not be removed, after everything else was.
-    pub fn delete(self, force: bool) -> Result<(), Error> {
+    pub fn delete(self, force: bool) -> Result<Vec<Error>, Error> {
         if !force {
             self.require("delete", &[Status::Stopped])?;
         }
@@ -332,7 +333,7 @@ impl Container {
     }
 
     /// Undo everything, in the reverse order of its making. Goes on when a part fails.
-    fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<Vec<Error>, Error> {
         let mut failed: Vec<Error> = Vec::new();
         let group = &self.state.cgroup;
         failed.extend(
@@ -347,19 +348,18 @@ impl Container {
                 .into_iter()
                 .map(Error::from),
         );
-        // The specification: a failing poststop hook is no reason not to go on.
-        failed.extend(
-            kernel::play::play_after(&self.state.poststop, 0)
-                .into_iter()
-                .map(Error::from),
-        );
+        // runtime.md, Lifecycle, step 14: a failing poststop hook is a warning.
+        let hooks = kernel::play::play_after(&self.state.poststop, 0);
         let removed = kernel::file::remove_host(&self.dir);
         failed.extend(
             removed
                 .err()
                 .map(|source| Error::file("remove", &self.dir, source)),
         );
-        failed.into_iter().next().map_or(Ok(()), Err)
+        match failed.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(hooks.into_iter().map(Error::from).collect()),
+        }
     }
 
     /// Make the container's directory, complete with its state or not at all.

@@ -93,7 +93,7 @@ fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
     }
     let code = foreground::wait(child, &signals);
     if !given.switch("keep")? {
-        container.delete(true)?;
+        call.warn(container.delete(true)?);
     }
     Ok(ExitCode::from(code?))
 }

@@ -25,7 +25,10 @@ fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
     match runtime::Container::load(&call.states, id) {
         // An engine that cleans up after a crash does not know how far the clean-up before it came.
         Err(runtime::Error::Missing { .. }) if force => {}
-        container => container?.delete(force)?,
+        container => {
+            let warnings = container?.delete(force)?;
+            call.warn(warnings);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

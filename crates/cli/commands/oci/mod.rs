@@ -110,6 +110,13 @@ struct Call {
 }
 
 impl Call {
+    /// Reports what the specification wants to be no more than a warning.
+    fn warn(&self, errors: Vec<runtime::Error>) {
+        for error in errors {
+            self.log.warn(&sentence(&error.into()));
+        }
+    }
+
     fn container(&self, id: &str) -> anyhow::Result<Container> {
         Ok(Container::load(&self.states, id)?)
     }
@@ -234,11 +241,12 @@ fn call(global: &Given, states: &Path) -> anyhow::Result<Call> {
     })
 }
 
-/// An error and its causes on one line, as engines read it.
+/// An error and its causes on one line. Engines look for Go's words for an errno ("permission
+/// denied", "no such file or directory") to choose between 126 and 127.
 fn sentence(error: &anyhow::Error) -> String {
     error
         .chain()
-        .map(ToString::to_string)
+        .map(in_gos_words)
         .fold(String::new(), |sentence, cause| match sentence.as_str() {
             "" => cause,
             said if said.ends_with(&cause) => sentence,
@@ -246,7 +254,18 @@ fn sentence(error: &anyhow::Error) -> String {
         })
 }
 
-/// runc's four lines; engines show the first and look for `spec:`.
+fn in_gos_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = error.to_string();
+    let errno = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::raw_os_error);
+    match errno.and_then(|errno| text.strip_suffix(&format!(" (os error {errno})"))) {
+        Some(words) => words.to_lowercase(),
+        None => text,
+    }
+}
+
+/// runc's two lines; engines show the first and look for `spec:`.
 fn version() -> String {
     format!(
         "lighter-oci version {}\nspec: {}\n",

@@ -20,14 +20,14 @@ pub fn create_runtime(view: &View) -> Vec<Step> {
         view,
         "prestart",
         hooks.prestart().as_deref(),
-        Status::Creating,
+        Status::Created,
         Step::host,
     );
     let create = steps(
         view,
         "createRuntime",
         hooks.create_runtime().as_deref(),
-        Status::Creating,
+        Status::Created,
         Step::host,
     );
     [prestart, create].concat()
@@ -42,7 +42,7 @@ pub fn create_container(view: &View) -> Vec<Step> {
         view,
         "createContainer",
         hooks,
-        Status::Creating,
+        Status::Created,
         Step::container,
     )
 }
@@ -97,7 +97,8 @@ fn steps(
     hooks.unwrap_or(&[]).iter().map(step).collect()
 }
 
-/// The state that a hook reads. runtime.md, State.
+/// The state that a hook reads. runtime.md, State: "created" is all that comes after step 2 of the
+/// lifecycle, and the first hooks are step 3.
 fn state(view: &View, status: Status) -> String {
     let mut state = json!({
         "ociVersion": view.oci_version,
