@@ -518,9 +518,9 @@ pub fn start(socket: OwnedFd, child: &Child, audience: &mut dyn Audience) -> Res
 /// A socket on which [`Op::AwaitStart`] waits, bound to `path`.
 ///
 /// # Errors
-/// bind(2)'s, `ENAMETOOLONG` when the path has more than 107 bytes.
+/// bind(2)'s.
 pub fn start_socket(path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
-    let address = rustix::net::SocketAddrUnix::new(path)?;
+    let (_held, address) = short_address(path)?;
     let socket = unix_socket()?;
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, 1)?;
@@ -533,8 +533,25 @@ pub fn start_socket(path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
 /// `ENOENT` or `ECONNREFUSED` when nobody waits there (any more).
 pub fn connect_start(path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
     let socket = unix_socket()?;
-    rustix::net::connect(&socket, &rustix::net::SocketAddrUnix::new(path)?)?;
+    let (_held, address) = short_address(path)?;
+    rustix::net::connect(&socket, &address)?;
     Ok(socket)
+}
+
+/// The address of a socket by a descriptor of its directory: an address has room for 107 bytes
+/// only (unix(7)), and engines keep their containers at longer paths.
+fn short_address(
+    path: &std::path::Path,
+) -> rustix::io::Result<(OwnedFd, rustix::net::SocketAddrUnix)> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(rustix::io::Errno::INVAL);
+    };
+    let held = crate::file::point_at(directory)?;
+    let number = std::os::fd::AsRawFd::as_raw_fd(&held);
+    let short = std::path::Path::new("/proc/self/fd")
+        .join(number.to_string())
+        .join(name);
+    Ok((held, rustix::net::SocketAddrUnix::new(short)?))
 }
 
 fn unix_socket() -> rustix::io::Result<OwnedFd> {

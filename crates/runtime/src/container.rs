@@ -487,7 +487,6 @@ impl Container {
         })
     }
 
-    /// The path by a descriptor: an address has room for 107 bytes only.
     fn start_path(&self) -> PathBuf {
         self.dir.join(START)
     }
