@@ -69,6 +69,8 @@ impl Engine {
             overlay: Some(overlay(&layers, &paths)),
             steps: networking::steps(config, network.as_ref()),
             cgroups: hierarchies,
+            die_with_creator: true,
+            init: config.init,
             ..Attach::default()
         };
         Ok(Prepared {

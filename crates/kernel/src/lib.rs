@@ -9,6 +9,7 @@ pub mod error;
 pub mod file;
 pub mod hook;
 pub mod interrupt;
+pub mod init;
 pub mod keeper;
 mod manual;
 pub mod mount;

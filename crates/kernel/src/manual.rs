@@ -50,6 +50,8 @@ impl Op {
             Op::SetUser { .. } => &["setresuid(2)", "setgroups(2)", "credentials(7)"],
             Op::ChangeDirectory { .. } => &["chdir(2)"],
             Op::LimitCapabilities { .. } | Op::SetCapabilities(_) => &["capabilities(7)"],
+            Op::DieWithCreator => &["PR_SET_PDEATHSIG(2const)", "prctl(2)"],
+            Op::BecomeInit => &["fork(2)", "pid_namespaces(7)"],
             Op::NoNewPrivileges => &["PR_SET_NO_NEW_PRIVS(2const)", "prctl(2)"],
             Op::SetAppArmor { .. } => &["apparmor(7)"],
             Op::SetSelinux { .. } => &["selinux(8)"],

@@ -290,6 +290,12 @@ pub enum Op {
     },
     /// Set the other capability sets. After the user changed. capset(2).
     SetCapabilities(Capabilities),
+    /// Be killed when the creator is: a container does not outlive whoever keeps it. prctl(2) `PR_SET_PDEATHSIG`.
+    ///
+    /// After the user changed, which takes it back.
+    DieWithCreator,
+    /// Stay as a tiny init, with a child that goes on and becomes the program. fork(2), pid_namespaces(7).
+    BecomeInit,
     /// No program started from here gains privileges. prctl(2) `PR_SET_NO_NEW_PRIVS`.
     NoNewPrivileges,
     /// Confine the next program by AppArmor. apparmor(7).

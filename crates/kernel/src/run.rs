@@ -196,6 +196,11 @@ impl Op {
                 Ok(process::set_user(*uid, *gid, groups.as_deref())?)
             }
             Op::SetCapabilities(sets) => caps::set(sets),
+            Op::DieWithCreator => {
+                let kill = Some(rustix::process::Signal::KILL);
+                Ok(rustix::process::set_parent_process_death_signal(kill)?)
+            }
+            Op::BecomeInit => Ok(crate::init::become_init()?),
             Op::NoNewPrivileges => Ok(rustix::thread::set_no_new_privs(true)?),
             Op::SetAppArmor { profile } => set_apparmor(actor, profile),
             Op::SetSelinux { label } => actor.write_proc("attr/exec", label),

@@ -77,6 +77,8 @@ fn attempt_on_process(op: &Op) -> String {
         Op::ChangeDirectory { path } => format!("enter the working directory {path}"),
         Op::LimitCapabilities { .. } => "limit the bounding set of capabilities".into(),
         Op::SetCapabilities(_) => "set the capabilities".into(),
+        Op::DieWithCreator => "ask to be killed with the creator".into(),
+        Op::BecomeInit => "stay as init and go on in a child".into(),
         Op::NoNewPrivileges => "set no_new_privs".into(),
         Op::SetAppArmor { profile } => format!("use the AppArmor profile {profile}"),
         Op::SetSelinux { label } => format!("use the SELinux label {label}"),

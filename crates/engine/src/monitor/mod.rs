@@ -137,6 +137,8 @@ impl Monitor {
 /// The socket comes as standard input and the lock as standard output; both go elsewhere, so that neither is ever taken for
 /// a stream of the container.
 fn take_descriptors() -> Result<(UnixStream, OwnedFd)> {
+    // A pipe that a shell left open would not end for its reader before the container does.
+    kernel::keeper::close_inherited(3);
     let take = || -> std::io::Result<(UnixStream, OwnedFd)> {
         let socket = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3)?;
         let alive = rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), 3)?;

@@ -177,6 +177,8 @@ pub(super) fn lines(op: &Op, context: &Context) -> Lines {
             capabilities(&sets.ambient)
         )
         .into(),
+        Op::DieWithCreator => "privileges+=(--pdeathsig=KILL)".to_owned().into(),
+        Op::BecomeInit => no_tool("an init that forwards signals: tini and dumb-init are programs for that"),
         Op::NoNewPrivileges => "privileges+=(--no-new-privs)".to_owned().into(),
         Op::SetAppArmor { profile } => format!("privileges+=(--apparmor-profile={})", quote(profile)).into(),
         Op::SetSelinux { label } => format!("privileges+=(--selinux-label={})", quote(label)).into(),

@@ -37,6 +37,10 @@ pub struct Attach {
     pub no_new_keyring: bool,
     /// Change the root without pivot_root(2).
     pub no_pivot: bool,
+    /// The container ends when its creator is killed.
+    pub die_with_creator: bool,
+    /// The container's first process is a tiny init, the program its child.
+    pub init: bool,
     /// How many descriptors after the standard streams stay open.
     pub preserve_fds: u32,
     /// `linux.cgroupsPath` is `slice:prefix:name` and systemd makes the cgroup.

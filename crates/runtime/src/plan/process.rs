@@ -239,6 +239,10 @@ pub fn confine(view: &View, process: &Process, started: bool) -> Result<Vec<Step
         Op::CloseOnExec { keep },
         "Nothing of the host is left open",
     ));
+    if view.attach.die_with_creator {
+        let why = "It does not outlive whoever keeps it";
+        steps.push(inside(Op::DieWithCreator, why));
+    }
     if !view.own(Namespace::User) {
         steps.extend(limits(process).into_iter().map(|op| inside(op, LIMIT)));
     }
@@ -261,6 +265,10 @@ pub fn confine(view: &View, process: &Process, started: bool) -> Result<Vec<Step
     }
     if started {
         steps.extend(hooks::start_container(view));
+    }
+    if view.attach.init {
+        let why = "Somebody passes signals on and reaps orphans";
+        steps.push(inside(Op::BecomeInit, why));
     }
     steps.push(inside(execute(process), "The user's program"));
     Ok(steps)
