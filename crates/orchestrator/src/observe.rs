@@ -164,7 +164,7 @@ pub fn summaries(host: &Host, project: &str) -> Result<Vec<Summary>, Error> {
         all: true,
         filters: vec![filter],
     })?;
-    all.sort_by(|a, b| natural(&a.name).cmp(&natural(&b.name)));
+    all.sort_by_key(|container| natural(&container.name));
     Ok(all)
 }
 

@@ -103,9 +103,9 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
 }
 
 fn keep_only(project: &mut Project, only: &[String]) -> Result<()> {
-    for name in only
+    if let Some(name) = only
         .iter()
-        .filter(|name| !project.services.contains_key(*name))
+        .find(|name| !project.services.contains_key(*name))
     {
         bail!("no such service: {name}");
     }

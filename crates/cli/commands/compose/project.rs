@@ -318,9 +318,9 @@ fn known(services: &[String], project: Option<&Project>, containers: &[Container
         names.extend(project.services.keys().map(String::as_str));
         names.extend(project.disabled.keys().map(String::as_str));
     }
-    for service in services
+    if let Some(service) = services
         .iter()
-        .filter(|service| !names.contains(service.as_str()))
+        .find(|service| !names.contains(service.as_str()))
     {
         match orchestrator::diagnostic::nearest(service, names.iter().copied()) {
             Some(close) => bail!("no such service: {service} (did you mean {close}?)"),

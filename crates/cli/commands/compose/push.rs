@@ -24,10 +24,10 @@ pub struct Args {
 /// Sends all at once. As in docker, a service without a build of its own has nothing to push.
 pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
     let project = session.project(&args.services)?;
-    for name in args
+    if let Some(name) = args
         .services
         .iter()
-        .filter(|name| !project.services.contains_key(*name))
+        .find(|name| !project.services.contains_key(*name))
     {
         bail!("no such service: {name}");
     }

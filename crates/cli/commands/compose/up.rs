@@ -194,12 +194,12 @@ pub fn bring_up(
 }
 
 fn check_names(args: &Args, project: &Project) -> Result<()> {
-    let named = args
+    let mut named = args
         .attach
         .iter()
         .chain(&args.no_attach)
         .chain(&args.exit_code_from);
-    for name in named.filter(|name| !project.services.contains_key(*name)) {
+    if let Some(name) = named.find(|name| !project.services.contains_key(*name)) {
         bail!("no such service: {name}");
     }
     Ok(())
