@@ -61,10 +61,11 @@ fn resolv_text(config: &ContainerConfig, host: &str, embedded: bool) -> String {
 
 fn hosts_text(record: &Record, network: Option<&Attached>) -> Result<String> {
     let config = &record.config;
-    if config.network == NetworkMode::Host && config.extra_hosts.is_empty() {
-        if let Ok(text) = std::fs::read_to_string("/etc/hosts") {
-            return Ok(text);
-        }
+    if config.network == NetworkMode::Host
+        && config.extra_hosts.is_empty()
+        && let Ok(text) = std::fs::read_to_string("/etc/hosts")
+    {
+        return Ok(text);
     }
     let endpoints = network
         .map(|network| network.endpoints.as_slice())

@@ -1,7 +1,7 @@
 //! What can never be, refused when a container is made and not when it is started.
 
 use crate::config::{
-    ContainerConfig, HealthTest, LogDriver, MountSource, NetworkMode, RestartPolicy,
+    ContainerConfig, HealthTest, LogDriver, MountSource, NamespaceMode, NetworkMode, RestartPolicy,
 };
 use crate::spec::{self, Surroundings};
 use crate::{Error, Result, stop};
@@ -32,6 +32,11 @@ pub(crate) fn check(config: &ContainerConfig) -> Result<Vec<String>> {
             config.restart.word(),
             "it cannot go with --rm",
         ));
+    }
+    if let NamespaceMode::Container(other) = &config.ipc {
+        let why =
+            "/dev/shm of another container cannot be shared yet: give private, shareable or host";
+        return Err(Error::invalid("ipc", format!("container:{other}"), why));
     }
     names(config)?;
     network(config)?;
@@ -104,8 +109,8 @@ fn names(config: &ContainerConfig) -> Result<()> {
         .domainname
         .iter()
         .try_for_each(|name| host("domain name", name))?;
-    for (name, _) in config.labels.iter().filter(|(name, _)| name.is_empty()) {
-        return Err(Error::invalid("label", name.as_str(), "a label has a name"));
+    if config.labels.contains_key("") {
+        return Err(Error::invalid("label", "", "a label has a name"));
     }
     for variable in &config.env {
         if variable.is_empty() || variable.starts_with('=') {

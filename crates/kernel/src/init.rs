@@ -4,7 +4,6 @@
 //! (pid_namespaces(7)). [`become_init`] splits the container's process in two: the child goes on and becomes the program, the
 //! parent stays as a tiny init that passes signals on, reaps, and ends as the program ends. It needs no file in the image.
 
-use std::convert::Infallible;
 use std::mem::MaybeUninit;
 
 use rustix::io::{Errno, Result};
@@ -29,7 +28,7 @@ pub fn become_init() -> Result<()> {
         }
         program => {
             hide();
-            match stay(program, &all) {}
+            stay(program, &all)
         }
     }
 }
@@ -72,7 +71,7 @@ fn forget_arguments() {
 }
 
 /// Passes signals on and reaps until the program has ended; ends as it did.
-fn stay(program: i32, all: &libc::sigset_t) -> Infallible {
+fn stay(program: i32, all: &libc::sigset_t) -> ! {
     loop {
         let mut number = 0;
         // SAFETY: both point to initialised memory of this function's caller and its own.

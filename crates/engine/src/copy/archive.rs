@@ -177,17 +177,7 @@ fn unpack_entry(
             remove(&parent, &name)?;
             rustix::fs::symlinkat(&*target, &parent, &name)?;
         }
-        EntryType::Link => {
-            let target = entry.link_name()?.ok_or(io::ErrorKind::InvalidData)?;
-            let target = into.join(relative(&target).map_err(io::Error::other)?);
-            let (Some(place), Some(first)) = (target.parent(), target.file_name()) else {
-                return Err(io::ErrorKind::InvalidData.into());
-            };
-            let place = root.open(place, OFlags::PATH | OFlags::DIRECTORY)?;
-            remove(&parent, &name)?;
-            rustix::fs::linkat(&place, first, &parent, &name, AtFlags::empty())?;
-            return Ok(());
-        }
+        EntryType::Link => return link(entry, root, into, &parent, &name),
         EntryType::Fifo => {
             remove(&parent, &name)?;
             rustix::fs::mknodat(&parent, &name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
@@ -195,10 +185,40 @@ fn unpack_entry(
         // Devices are handed in with --device; headers of the format itself are the reader's.
         _ => return Ok(()),
     }
+    finish(&parent, &name, kind, (uid, gid), mode, time)
+}
+
+fn link(
+    entry: &Entry<'_, &mut dyn Read>,
+    root: &Rootfs,
+    into: &Path,
+    parent: &OwnedFd,
+    name: &CStr,
+) -> io::Result<()> {
+    let target = entry.link_name()?.ok_or(io::ErrorKind::InvalidData)?;
+    let target = into.join(relative(&target).map_err(io::Error::other)?);
+    let (Some(place), Some(first)) = (target.parent(), target.file_name()) else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    let place = root.open(place, OFlags::PATH | OFlags::DIRECTORY)?;
+    remove(parent, name)?;
+    rustix::fs::linkat(&place, first, parent, name, AtFlags::empty())?;
+    Ok(())
+}
+
+/// Owner, mode and time of what was made.
+fn finish(
+    parent: &OwnedFd,
+    name: &CStr,
+    kind: EntryType,
+    (uid, gid): (u32, u32),
+    mode: Mode,
+    time: i64,
+) -> io::Result<()> {
     let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
     rustix::fs::chownat(
-        &parent,
-        &name,
+        parent,
+        name,
         Some(user),
         Some(group),
         AtFlags::SYMLINK_NOFOLLOW,
@@ -208,7 +228,7 @@ fn unpack_entry(
     }
     // By descriptor: between two calls on a name, the container could put a link there.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let made = rustix::fs::openat(&parent, &name, flags, Mode::empty())?;
+    let made = rustix::fs::openat(parent, name, flags, Mode::empty())?;
     rustix::fs::fchmod(&made, mode)?;
     let time = Timespec {
         tv_sec: time,

@@ -238,7 +238,7 @@ impl Clients {
 
     fn sweep(&mut self) {
         self.list.retain(|client| {
-            !client.connection.closed && !(client.leaving && client.connection.pending() == 0)
+            !client.connection.closed && (!client.leaving || client.connection.pending() > 0)
         });
     }
 }

@@ -144,8 +144,8 @@ impl Probe {
 /// A check whose program could not be started is a failed check.
 pub(super) fn could_not_run(error: &Error) -> Finding {
     let now = Timestamp::now();
-    let mut output = super::failure(error).cause;
-    output.truncate(output.floor_char_boundary(OUTPUT_LIMIT));
+    let cause = super::failure(error).cause;
+    let output = cause.chars().take(OUTPUT_LIMIT / 4).collect();
     Finding {
         start: now,
         end: now,
