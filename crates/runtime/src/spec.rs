@@ -170,7 +170,8 @@ impl<'a> View<'a> {
                 "a new user namespace needs user and group mappings",
             );
         }
-        if !user && !self.own(Namespace::User) && !(self.uids.is_empty() && self.gids.is_empty()) {
+        let mapped = !self.uids.is_empty() || !self.gids.is_empty();
+        if mapped && !user && !self.own(Namespace::User) {
             return config("linux.uidMappings", "mappings need a user namespace");
         }
         if !self.time_offsets.is_empty() && !self.new.contains(&Namespace::Time) {

@@ -567,117 +567,20 @@ mod tests {
                 ("cpuset.mems.effective", "0\n"),
             ],
         );
-        insta::assert_snapshot!(serde_json::to_string_pretty(&read(&group)).unwrap(), @r#"
-        {
-          "cpu": {
-            "usage": {
-              "total": 5000,
-              "kernel": 2000,
-              "user": 3000
-            },
-            "throttling": {
-              "periods": 9,
-              "throttledPeriods": 1,
-              "throttledTime": 4000
-            },
-            "psi": {
-              "some": {
-                "avg10": 1.5,
-                "avg60": 0.0,
-                "avg300": 0.0,
-                "total": 77
-              },
-              "full": {
-                "avg10": 0.0,
-                "avg60": 0.0,
-                "avg300": 0.0,
-                "total": 0
-              }
-            }
-          },
-          "cpuset": {
-            "cpus": [
-              0,
-              1,
-              4
-            ],
-            "mems": [
-              0
-            ]
-          },
-          "memory": {
-            "cache": 2,
-            "usage": {
-              "limit": 8192,
-              "usage": 4096,
-              "max": 5000,
-              "failcnt": 3
-            },
-            "swap": {
-              "limit": 18446744073709551615,
-              "usage": 4097,
-              "max": 0,
-              "failcnt": 0
-            },
-            "kernel": {
-              "limit": 0,
-              "usage": 0,
-              "max": 0,
-              "failcnt": 0
-            },
-            "raw": {
-              "anon": 1,
-              "file": 2
-            }
-          },
-          "pids": {
-            "current": 4,
-            "limit": 0
-          },
-          "blkio": {
-            "ioServiceBytesRecursive": [
-              {
-                "major": 8,
-                "minor": 0,
-                "op": "Read",
-                "value": 1
-              },
-              {
-                "major": 8,
-                "minor": 0,
-                "op": "Write",
-                "value": 2
-              },
-              {
-                "major": 8,
-                "minor": 0,
-                "op": "Discard",
-                "value": 5
-              }
-            ],
-            "ioServicedRecursive": [
-              {
-                "major": 8,
-                "minor": 0,
-                "op": "Read",
-                "value": 3
-              },
-              {
-                "major": 8,
-                "minor": 0,
-                "op": "Write",
-                "value": 4
-              },
-              {
-                "major": 8,
-                "minor": 0,
-                "op": "Discard",
-                "value": 6
-              }
-            ]
-          },
-          "hugetlb": {}
-        }
+        let read = serde_json::to_string(&read(&group)).unwrap();
+        insta::assert_snapshot!(read.replace("},\"", "},\n\""), @r#"
+        {"cpu":{"usage":{"total":5000,"kernel":2000,"user":3000},
+        "throttling":{"periods":9,"throttledPeriods":1,"throttledTime":4000},
+        "psi":{"some":{"avg10":1.5,"avg60":0.0,"avg300":0.0,"total":77},
+        "full":{"avg10":0.0,"avg60":0.0,"avg300":0.0,"total":0}}},
+        "cpuset":{"cpus":[0,1,4],"mems":[0]},
+        "memory":{"cache":2,"usage":{"limit":8192,"usage":4096,"max":5000,"failcnt":3},
+        "swap":{"limit":18446744073709551615,"usage":4097,"max":0,"failcnt":0},
+        "kernel":{"limit":0,"usage":0,"max":0,"failcnt":0},
+        "raw":{"anon":1,"file":2}},
+        "pids":{"current":4,"limit":0},
+        "blkio":{"ioServiceBytesRecursive":[{"major":8,"minor":0,"op":"Read","value":1},{"major":8,"minor":0,"op":"Write","value":2},{"major":8,"minor":0,"op":"Discard","value":5}],"ioServicedRecursive":[{"major":8,"minor":0,"op":"Read","value":3},{"major":8,"minor":0,"op":"Write","value":4},{"major":8,"minor":0,"op":"Discard","value":6}]},
+        "hugetlb":{}}
         "#);
     }
 

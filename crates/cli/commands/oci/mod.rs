@@ -91,11 +91,6 @@ const GLOBAL: &[Flag] = &[
         "BOOL",
         "Only false and auto: this runtime needs root",
     ),
-    value(
-        "criu",
-        "FILE",
-        "The criu program to use for checkpoint and restore",
-    ),
     switch("version", "Print the version").or("v"),
     switch("help", "Print this help").or("h"),
 ];
@@ -106,7 +101,6 @@ struct Call {
     states: PathBuf,
     log: Log,
     systemd_cgroup: bool,
-    criu: PathBuf,
 }
 
 impl Call {
@@ -237,7 +231,6 @@ fn call(global: &Given, states: &Path) -> anyhow::Result<Call> {
         states: global.path("root").unwrap_or_else(|| states.to_owned()),
         log,
         systemd_cgroup: global.switch("systemd-cgroup")? || by_manager,
-        criu: global.path("criu").unwrap_or_else(|| "criu".into()),
     })
 }
 

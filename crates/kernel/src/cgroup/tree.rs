@@ -253,7 +253,9 @@ impl Group {
     /// rmdir(2)'s; `EBUSY` when processes are left in it after a second.
     pub fn remove(&self) -> Result<(), Error> {
         let results = self.directories.iter().map(|d| remove_tree(&d.path));
-        results.fold(Ok(()), |first, result| first.and(result))
+        // All of them, whatever becomes of the first.
+        let failed: Vec<Error> = results.filter_map(Result::err).collect();
+        failed.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Sends SIGKILL to all processes; false when there were none.
