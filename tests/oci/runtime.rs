@@ -158,6 +158,12 @@ impl Runtime {
         let id = self.id();
         // A detached container keeps its streams, so that they must not be our pipes.
         self.quietly(["run", "--detach", "--bundle", bundle.path(), &id]);
+        let pid = self.pid(&id);
+        // Both processes are there, so that what is counted does not depend on when it is looked at.
+        support::eventually("the shell has started its sleep", 10, || {
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+            (!children.trim().is_empty()).then_some(())
+        });
         id
     }
 
