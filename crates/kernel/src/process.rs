@@ -85,9 +85,9 @@ pub fn clone(namespaces: u64, cgroup: Option<BorrowedFd<'_>>, sibling: bool) -> 
     match pid {
         -1 => Err(last_errno()),
         0 => Ok(Cloned::Child),
-        // SAFETY: on success with CLONE_PIDFD the kernel stored a new descriptor that nobody else owns.
         pid => Ok(Cloned::Parent {
             pid: pid as i32,
+            // SAFETY: on success with CLONE_PIDFD the kernel stored a new descriptor that nobody else owns.
             pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
         }),
     }
