@@ -40,7 +40,7 @@ fn unix(text: &str) -> Option<Timestamp> {
 /// Without a zone the time is meant here.
 fn local(text: &str) -> Option<Timestamp> {
     let civil: DateTime = text.parse().ok()?;
-    Some(TimeZone::system().to_timestamp(civil).ok()?)
+    TimeZone::system().to_timestamp(civil).ok()
 }
 
 #[cfg(test)]

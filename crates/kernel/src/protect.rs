@@ -31,8 +31,8 @@ pub fn is_protected() -> bool {
     }
     let read_only = rustix::fs::fstatvfs(&own)
         .is_ok_and(|status| status.f_flag.contains(StatVfsMountFlags::RDONLY));
-    let overlay = rustix::fs::fstatfs(&own)
-        .is_ok_and(|status| status.f_type == libc::OVERLAYFS_SUPER_MAGIC);
+    let overlay =
+        rustix::fs::fstatfs(&own).is_ok_and(|status| status.f_type == libc::OVERLAYFS_SUPER_MAGIC);
     read_only && overlay
 }
 

@@ -79,12 +79,12 @@ fn search(host: &str, asked: &Resolution) -> Vec<String> {
     match asked.search.as_slice() {
         [] => {
             // The last of these lines wins, and `domain` is an old way to write one.
-            let lines = host.lines().filter_map(|line| {
+            let mut lines = host.lines().filter_map(|line| {
                 let mut words = line.split_ascii_whitespace();
                 matches!(words.next()?, "search" | "domain")
                     .then(|| words.map(str::to_owned).collect())
             });
-            lines.last().unwrap_or_default()
+            lines.next_back().unwrap_or_default()
         }
         [root] if root == "." => Vec::new(),
         asked => asked.to_vec(),

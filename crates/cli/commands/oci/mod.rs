@@ -216,10 +216,10 @@ fn call(global: &Given, states: &Path) -> anyhow::Result<Call> {
         global.text("log-format")?.as_deref(),
         debug,
     )?;
-    if let Some(rootless) = global.text("rootless")? {
-        if !matches!(rootless.as_str(), "auto" | "false") {
-            bail!("--rootless={rootless}: this runtime needs root");
-        }
+    if let Some(rootless) = global.text("rootless")?
+        && !matches!(rootless.as_str(), "auto" | "false")
+    {
+        bail!("--rootless={rootless}: this runtime needs root");
     }
     let by_manager = match global.text("cgroup-manager")?.as_deref() {
         None | Some("cgroupfs") => false,

@@ -206,10 +206,6 @@ mod tests {
         .unwrap()
     }
 
-    #[expect(
-        clippy::field_reassign_with_default,
-        reason = "its other fields are private"
-    )]
     fn names(count: u8) -> Table {
         let mut table = Table::default();
         table.way_out = true;

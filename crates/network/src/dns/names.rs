@@ -67,11 +67,11 @@ impl Names {
             .map(|id| changed(&self.networks.endpoints_directory(id)))
             .collect();
         let recent = |time: &SystemTime| time.elapsed().is_ok_and(|passed| passed < TICK);
-        if changed != self.read || changed.iter().any(recent) {
-            if let Ok(table) = self.load() {
-                self.table = table;
-                self.read = changed;
-            }
+        if (changed != self.read || changed.iter().any(recent))
+            && let Ok(table) = self.load()
+        {
+            self.table = table;
+            self.read = changed;
         }
         &self.table
     }
