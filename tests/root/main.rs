@@ -19,5 +19,6 @@ fn host() -> Option<Host> {
 mod binary;
 mod compose;
 mod crash;
+mod explain;
 mod host;
 mod spine;
