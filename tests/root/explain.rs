@@ -38,7 +38,10 @@ fn sections(output: &Output) -> BTreeMap<String, Vec<String>> {
     for line in output.stdout.lines() {
         match line.strip_prefix("## ") {
             Some(heading) => current = heading.to_owned(),
-            None => sections.entry(current.clone()).or_default().push(comparable(&current, line)),
+            None => sections
+                .entry(current.clone())
+                .or_default()
+                .push(comparable(&current, line)),
         }
     }
     sections
@@ -51,7 +54,9 @@ fn comparable(section: &str, line: &str) -> String {
         // Which namespace it is says nothing; that it is not the host's is asked on its own.
         "namespaces" => line.split(':').next().unwrap_or_default().to_owned(),
         // Numbers of interfaces count up on the host; a hardware address belongs to a lease.
-        "addresses" => line.split_once(": ").map_or(line.clone(), |(_, rest)| rest.to_owned()),
+        "addresses" => line
+            .split_once(": ")
+            .map_or(line.clone(), |(_, rest)| rest.to_owned()),
         _ => line,
     }
 }
@@ -65,7 +70,11 @@ fn without_ids(line: &str) -> String {
             word.push(letter);
             continue;
         }
-        text.push_str(if matches!(word.len(), 64 | 12) { "ID" } else { &word });
+        text.push_str(if matches!(word.len(), 64 | 12) {
+            "ID"
+        } else {
+            &word
+        });
         word.clear();
         text.push(letter);
     }
@@ -108,14 +117,23 @@ fn assert_same(options: &[&str]) {
     let Some(host) = host() else { return };
     let image = busybox(&host);
     host.lighter(["pull", "-q", &image]).success();
+    host.lighter(["network", "create", "--subnet", "10.123.0.0/24", "lab"])
+        .success();
     let before = support::Snapshot::of(&host);
     let played = run(&host, &image, options).exits(7);
     let typed = scripted(&host, &image, options).exits(7);
     assert_eq!(typed.stderr, "", "the script complains");
     let (played, typed) = (sections(&played), sections(&typed));
-    assert_eq!(played.keys().collect::<Vec<_>>(), typed.keys().collect::<Vec<_>>());
+    assert_eq!(
+        played.keys().collect::<Vec<_>>(),
+        typed.keys().collect::<Vec<_>>()
+    );
     for (section, lines) in &played {
-        assert_eq!(lines.join("\n"), typed[section].join("\n"), "the section {section} differs (left: run, right: script)");
+        assert_eq!(
+            lines.join("\n"),
+            typed[section].join("\n"),
+            "the section {section} differs (left: run, right: script)"
+        );
     }
     before.assert_nothing_added(&host);
 }
@@ -127,15 +145,48 @@ fn the_script_makes_the_same_container_without_a_network() {
 
 #[test]
 fn the_script_makes_the_same_container_with_a_network() {
-    assert_same(&["-h", "probe", "--ip", "172.17.0.77"]);
+    assert_same(&[
+        "-h",
+        "probe",
+        "--network",
+        "lab",
+        "--ip",
+        "10.123.0.77",
+        "-p",
+        "8080:80",
+    ]);
 }
 
 #[test]
 fn the_script_makes_the_same_container_with_options() {
     assert_same(&[
-        "--network", "none", "-h", "probe", "--read-only", "--tmpfs", "/tmp:size=1m,noexec", "-u", "1000:1000", "-w", "/tmp",
-        "-e", "A=it's \"quoted\" $HOME", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--ulimit", "nofile=100:200",
-        "-v", "/usr/share:/data:ro", "--sysctl", "net.ipv4.ip_forward=1", "--oom-score-adj", "100", "--pids-limit", "50",
+        "--network",
+        "none",
+        "-h",
+        "probe",
+        "--read-only",
+        "--tmpfs",
+        "/tmp:size=1m,noexec",
+        "-u",
+        "1000:1000",
+        "-w",
+        "/tmp",
+        "-e",
+        "A=it's \"quoted\" $HOME",
+        "--cap-drop",
+        "ALL",
+        "--security-opt",
+        "no-new-privileges",
+        "--ulimit",
+        "nofile=100:200",
+        "-v",
+        "/usr/share:/data:ro",
+        "--sysctl",
+        "net.ipv4.ip_forward=1",
+        "--oom-score-adj",
+        "100",
+        "--pids-limit",
+        "50",
     ]);
 }
 
@@ -144,12 +195,32 @@ fn every_namespace_of_the_script_is_its_own() {
     let Some(host) = host() else { return };
     let ours = host.shell("readlink /proc/self/ns/*").success().stdout;
     let image = busybox(&host);
-    let words = ["explain", "run", "--shell", "--network", "none", &image, "sh", "-c", "readlink /proc/self/ns/*"];
+    let words = [
+        "explain",
+        "run",
+        "--shell",
+        "--network",
+        "none",
+        &image,
+        "sh",
+        "-c",
+        "readlink /proc/self/ns/*",
+    ];
     let script = host.write("container.sh", host.lighter(words).success().stdout);
-    let theirs = host.shell(&format!("bash {}", script.display())).success().stdout;
+    let theirs = host
+        .shell(&format!("bash {}", script.display()))
+        .success()
+        .stdout;
     for kind in ["cgroup", "ipc", "mnt", "net", "pid", "uts"] {
-        let of = |text: &str| text.lines().find(|line| line.starts_with(&format!("{kind}:"))).map(str::to_owned);
-        assert!(of(&theirs).is_some() && of(&theirs) != of(&ours), "{kind} is shared with the host");
+        let of = |text: &str| {
+            text.lines()
+                .find(|line| line.starts_with(&format!("{kind}:")))
+                .map(str::to_owned)
+        };
+        assert!(
+            of(&theirs).is_some() && of(&theirs) != of(&ours),
+            "{kind} is shared with the host"
+        );
     }
 }
 
@@ -157,10 +228,24 @@ fn every_namespace_of_the_script_is_its_own() {
 fn the_list_and_the_json_name_the_same_steps() {
     let Some(host) = host() else { return };
     let image = busybox(&host);
-    let json = host.lighter(["explain", "run", "--json", "--network", "none", &image, "true"]).success().stdout;
+    let json = host
+        .lighter([
+            "explain",
+            "run",
+            "--json",
+            "--network",
+            "none",
+            &image,
+            "true",
+        ])
+        .success()
+        .stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let steps = json["steps"].as_array().unwrap();
-    let list = host.lighter(["explain", "run", "--network", "none", &image, "true"]).success().stdout;
+    let list = host
+        .lighter(["explain", "run", "--network", "none", &image, "true"])
+        .success()
+        .stdout;
     let last = format!("{:>3}  container", steps.len());
     assert!(list.lines().any(|line| line.starts_with(&last)), "{list}");
     assert_eq!(steps.last().unwrap()["op"]["op"], "exec");

@@ -62,7 +62,16 @@ impl Engine {
         let prepared = self.prepare(&record, &networks)?;
         let mut script = runtime::plan(&prepared.bundle, &prepared.attach)?;
         let files = self.own_files(&script)?;
-        let mut undo = without_cables(&script);
+        let mut undo = Vec::new();
+        if let Some(network) = &prepared.network {
+            let table = networks.table_name();
+            undo.extend(
+                network
+                    .endpoints
+                    .iter()
+                    .flat_map(|endpoint| endpoint.undo(&table)),
+            );
+        }
         undo.extend(without_groups(&script, id));
         undo.extend(self.without_files(id));
         script.steps.splice(0..0, files);
@@ -154,16 +163,6 @@ fn made_again(path: &Path) -> Result<Vec<Step>> {
             "a file that is shown to this container alone",
         ),
     ])
-}
-
-/// Its cables; they go with its network namespace, if that went.
-fn without_cables(script: &Script) -> Vec<Step> {
-    let made = script.steps.iter().filter_map(|step| match &step.op {
-        Op::VethAdd(veth) => Some(veth.name.clone()),
-        _ => None,
-    });
-    made.map(|name| Step::host(Op::LinkDelete { name }, "its cable"))
-        .collect()
 }
 
 /// Its own cgroups, the last made first. Those above hold other containers too.

@@ -24,13 +24,10 @@ pub(super) fn lines(op: &Op) -> Lines {
         }
         Op::AddressAdd(address) => {
             // A new IPv6 address would wait a second for someone to object to it.
-            let nodad = if address.address.address.is_ipv6() {
-                " nodad"
-            } else {
-                ""
-            };
+            let ipv6 = address.address.address.is_ipv6();
+            let more = if ipv6 { "nodad" } else { "broadcast +" };
             format!(
-                "ip address replace {} dev {}{nodad}",
+                "ip address replace {} {more} dev {}",
                 address.address,
                 quote(&address.link)
             )
