@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kernel::nft::{Chain, Family, Field, Hook, Rule, Table, Term, Value};
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -74,8 +74,8 @@ mod token {
 
 impl Server {
     /// Opens its sockets inside the container's network `namespace`, and the way to the upstreams
-    /// in the caller's. The namespace need not have its loopback up yet, so this can be done before
-    /// anything runs in it. The caller must be the only thread of its process.
+    /// in the caller's. It switches the namespace's loopback on, so this can be done before anything
+    /// runs in it. The caller must be the only thread of its process.
     pub fn open(
         networks: &Networks,
         namespace: BorrowedFd<'_>,
@@ -87,6 +87,10 @@ impl Server {
             source,
         };
         let opened = kernel::netlink::inside(namespace, || {
+            // Before that, the address is not local, and a socket bound to it would answer from
+            // another: the kernel would choose 127.0.0.1, and no client takes that for an answer.
+            kernel::netlink::link_up("lo")
+                .map_err(|error| io::Error::from_raw_os_error(error.errno()))?;
             Ok((
                 listen(SocketType::DGRAM)?.into(),
                 listen(SocketType::STREAM)?.into(),
@@ -201,12 +205,10 @@ impl Server {
     }
 }
 
-/// A socket at the server's place. `IP_FREEBIND` because the address exists only once the loopback
-/// is up. ip(7).
+/// A socket at the server's place.
 fn listen(kind: SocketType) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::INET, kind, flags, None)?;
-    sockopt::set_ip_freebind(&socket, true)?;
     rustix::net::bind(&socket, &SocketAddr::from((ADDRESS, PORT)))?;
     if kind == SocketType::STREAM {
         rustix::net::listen(&socket, 64)?;
