@@ -160,7 +160,11 @@ change_root() {
 # Becomes the program, "$@", with the environment and directory that were set up. Each tool
 # replaces itself by the next, and the last by the program: no process of the host's stays.
 become() {
-  exec {to_container}>&- {to_host}>&-
+  local descriptor
+  for descriptor in /proc/self/fd/*; do
+    descriptor=${descriptor##*/}
+    if [ "$descriptor" -gt 2 ]; then exec {descriptor}>&-; fi
+  done
   local loaded=("./$loader" --library-path "$libraries")
   exec "/proc/self/cwd/$loader" --library-path "$libraries" "${session[@]}" \
     usr/bin/setpriv "${privileges[@]}" \
