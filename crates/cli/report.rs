@@ -56,33 +56,6 @@ pub fn failure(code: u8, error: impl Into<anyhow::Error>) -> anyhow::Error {
     })
 }
 
-/// An error with a line that says what to do about it.
-#[derive(Debug)]
-pub struct Hinted {
-    error: anyhow::Error,
-    hint: String,
-}
-
-impl std::fmt::Display for Hinted {
-    fn fmt(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
-        self.error.fmt(out)
-    }
-}
-
-impl std::error::Error for Hinted {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.source()
-    }
-}
-
-/// Adds a hint, printed below the error.
-pub fn hint(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> anyhow::Error {
-    anyhow::Error::new(Hinted {
-        error: error.into(),
-        hint: hint.into(),
-    })
-}
-
 /// Several objects were asked for and some failed; each error was a line already.
 /// Prints one and remembers that the exit code is 1.
 #[derive(Default)]
@@ -168,11 +141,11 @@ fn print(error: &anyhow::Error, level: Level) {
         "lighter: {}",
         sentence(error.chain().map(ToString::to_string))
     );
-    for hint in error
+    let hints = error
         .chain()
-        .filter_map(|error| error.downcast_ref::<Hinted>())
-    {
-        eprintln!("hint: {}", hint.hint);
+        .filter_map(|cause| cause.downcast_ref::<kernel::Error>()?.hint());
+    for hint in hints {
+        eprintln!("hint: {hint}");
     }
     if level == Level::Debug {
         for (depth, cause) in error.chain().enumerate() {

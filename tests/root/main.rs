@@ -17,6 +17,7 @@ fn host() -> Option<Host> {
 }
 
 mod binary;
+mod cli;
 mod compose;
 mod crash;
 mod explain;

@@ -7,6 +7,7 @@ pub mod completion;
 pub mod compose;
 pub mod cp;
 pub mod create;
+pub mod diff;
 pub mod events;
 pub mod exec;
 pub mod explain;

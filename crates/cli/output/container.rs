@@ -47,6 +47,9 @@ struct Port {
     protocol: &'static str,
 }
 
+/// Ports of one address and protocol, which may form ranges.
+type Group = (Option<IpAddr>, &'static str);
+
 /// `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`; neighbouring ports become a range.
 pub fn ports(bound: &[PortBinding], exposed: &[ExposedPort]) -> String {
     let mut ports: Vec<Port> = bound.iter().flat_map(reached).collect();
@@ -68,7 +71,7 @@ pub fn ports(bound: &[PortBinding], exposed: &[ExposedPort]) -> String {
         port.outside
             .is_some_and(|(_, outside)| outside != port.inside)
     });
-    let mut groups: BTreeMap<(Option<IpAddr>, &str), Vec<(u16, u16)>> = BTreeMap::new();
+    let mut groups: BTreeMap<Group, Vec<(u16, u16)>> = BTreeMap::new();
     for port in same {
         let ranges = groups
             .entry((port.outside.map(|(ip, _)| ip), port.protocol))

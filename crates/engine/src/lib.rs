@@ -25,6 +25,7 @@ pub mod config;
 pub mod connect;
 pub mod copy;
 pub mod create;
+pub mod diff;
 pub mod events;
 pub mod exec;
 pub mod explain;

@@ -42,6 +42,11 @@ impl Rootfs {
         Self::overlay(&all, None)
     }
 
+    /// The image's layers alone, without the container's own.
+    pub(crate) fn of_image(layers: &Layers) -> Result<Self> {
+        Self::overlay(&layers.lower, None)
+    }
+
     /// The layers of a container that does not run, to write as well.
     pub(crate) fn writable(layers: &Layers) -> Result<Self> {
         Self::overlay(&layers.lower, Some((&layers.upper, &layers.work)))
