@@ -21,7 +21,7 @@ echo '## umask'; umask
 echo '## directory'; pwd
 echo '## user'; id
 echo '## environment'; env | sort
-echo '## devices'; ls -l /dev | cut -c1-10,23-60
+echo '## devices'; for file in /dev/*; do stat -c '%n %A %u %g %t:%T' $file; readlink $file; done
 echo '## files'; cat /etc/hostname /etc/hosts /etc/resolv.conf
 echo '## cgroups'; cat /proc/self/cgroup; cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null
 echo '## processes'; set -- /proc/[0-9]*; echo $#
