@@ -11,7 +11,7 @@ use crate::runtime::{Kind, Runtime, mount};
 /// The line of mountinfo about a mount point, the last when several lie on each other.
 fn line_about<'a>(mountinfo: &'a str, point: &str) -> &'a str {
     let is_it = |line: &&str| line.split(' ').nth(4) == Some(point);
-    mountinfo.lines().filter(is_it).last().unwrap_or_default()
+    mountinfo.lines().rfind(is_it).unwrap_or_default()
 }
 
 /// The options of the mount itself, sorted.

@@ -98,10 +98,10 @@ impl Table {
     pub(super) fn add(&mut self, endpoint: &Endpoint) {
         for cidr in endpoint.addresses() {
             for name in &endpoint.names {
-                let addresses = self.by_name.entry(name.to_ascii_lowercase()).or_default();
-                if !addresses.contains(&cidr.address) {
-                    addresses.push(cidr.address);
-                }
+                let name = name.to_ascii_lowercase();
+                let full = format!("{name}.{}", endpoint.network.to_ascii_lowercase());
+                self.add_name(name, cidr.address);
+                self.add_name(full, cidr.address);
             }
             if let Some(name) = endpoint.names.first() {
                 self.by_address
@@ -113,20 +113,17 @@ impl Table {
         }
     }
 
+    fn add_name(&mut self, name: String, address: IpAddr) {
+        let addresses = self.by_name.entry(name).or_default();
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+
     /// The addresses of a name: as it is, or with the name of its network behind a dot.
     pub(super) fn addresses(&self, name: &str) -> Option<&[IpAddr]> {
         let name = name.to_ascii_lowercase();
-        if let Some(found) = self.by_name.get(&name) {
-            return Some(found);
-        }
-        let full = |(address, full): (&IpAddr, &String)| {
-            full.eq_ignore_ascii_case(&name).then_some(*address)
-        };
-        let address = self.by_address.iter().find_map(full)?;
-        self.by_name
-            .values()
-            .find(|all| all.contains(&address))
-            .map(Vec::as_slice)
+        self.by_name.get(&name).map(Vec::as_slice)
     }
 
     pub(super) fn name(&self, address: IpAddr) -> Option<&str> {
