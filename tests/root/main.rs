@@ -22,4 +22,5 @@ mod compose;
 mod crash;
 mod explain;
 mod host;
+mod runtime;
 mod spine;

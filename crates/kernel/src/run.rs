@@ -167,79 +167,91 @@ impl Op {
             }
             Op::Sysctl { name, value } => sysctl(actor, name, value),
 
-            Op::NewSession => Ok(rustix::process::setsid().map(drop)?),
-            Op::NewKeyring { name } => Ok(process::new_keyring(name)?),
-            Op::OpenTerminal { size, uid, console } => open_terminal(actor, *size, *uid, *console),
-            Op::SetRlimit {
-                resource,
-                soft,
-                hard,
-            } => {
-                let other = actor.child.as_ref().map(|child| child.pid);
-                process::set_limit(other, resource, *soft, *hard)
-            }
-            Op::SetOomScore { adjustment } => {
-                actor.write_proc("oom_score_adj", &adjustment.to_string())
-            }
-            Op::SetScheduler(scheduler) => Ok(schedule::set_scheduler(scheduler)?),
-            Op::SetIoPriority { class, level } => Ok(schedule::set_io_priority(*class, *level)?),
-            Op::SetAffinity { cpus } => Ok(schedule::set_affinity(cpus)?),
-            Op::SetMemoryPolicy { mode, nodes } => Ok(schedule::set_memory_policy(*mode, nodes)?),
-            Op::SetPersonality { persona } => Ok(process::set_personality(*persona)?),
-            Op::SetUmask { mask } => {
-                rustix::process::umask(Mode::from_raw_mode(*mask));
-                Ok(())
-            }
-            Op::ChangeDirectory { path } => process::change_directory(actor.root()?, path),
-            Op::LimitCapabilities { bounding } => Ok(caps::limit(caps::bits(bounding)?)?),
-            Op::SetUser { uid, gid, groups } => {
-                process::own_streams(*uid);
-                Ok(process::set_user(*uid, *gid, groups.as_deref())?)
-            }
-            Op::SetCapabilities(sets) => caps::set(sets),
-            Op::DieWithCreator => {
-                let kill = Some(rustix::process::Signal::KILL);
-                Ok(rustix::process::set_parent_process_death_signal(kill)?)
-            }
-            Op::BecomeInit => Ok(crate::init::become_init()?),
-            Op::NoNewPrivileges => Ok(rustix::thread::set_no_new_privs(true)?),
-            Op::SetAppArmor { profile } => set_apparmor(actor, profile),
-            Op::SetSelinux { label } => actor.write_proc("attr/exec", label),
-            Op::Seccomp(filter) => {
-                actor.listener = seccomp::load(filter)?;
-                Ok(())
-            }
-            Op::RunHook(hook) => hook::run(hook, actor.pid()?),
-            Op::FindProgram { program, path } => {
-                actor.program = Some(program::find(program, path)?);
-                Ok(())
-            }
-            Op::CloseOnExec { keep } => Ok(process::close_from(3 + keep)?),
-            Op::Exec(exec) => Err(execute(actor, exec)),
-
-            Op::CgroupCreate { path } => Ok(cgroup::tree::create(path)?),
-            Op::CgroupWrite { path, file, value } => Ok(cgroup::tree::limit(path, file, value)?),
-            Op::CgroupDelegate { path, uid, gid } => Ok(cgroup::tree::delegate(path, *uid, *gid)?),
-            Op::CgroupDevices { path, rules } => Ok(crate::device_program::attach(path, rules)?),
-            Op::CgroupJoin { path } => match &actor.child {
-                Some(child) => Ok(cgroup::tree::adopt(path, child.pid)?),
-                None => Ok(cgroup::tree::enter(path)?),
-            },
-            Op::CgroupDelete { path } => cgroup::tree::delete(path)
-                .map_err(|error| std::io::Error::other(error.to_string()).into()),
-
-            Op::MakeDirectory { path, mode } => Ok(file::make_host_directories(path, *mode)?),
-            Op::WriteFile {
-                path,
-                content,
-                mode,
-            } => Ok(file::write_host_file(path, content.as_bytes(), *mode)?),
-            Op::Remove { path } => Ok(file::remove_host(path)?),
-
             // The player does these itself; a script that has them elsewhere is wrong.
             Op::Clone(_) | Op::AwaitStart => Err(Errno::INVAL.into()),
-            network => run_network(network, actor),
+            other => run_on_process(other, actor),
         }
+    }
+}
+
+/// The operations on a process: what it is, may do and becomes.
+fn run_on_process(op: &Op, actor: &mut Actor) -> Result<()> {
+    match op {
+        Op::NewSession => Ok(rustix::process::setsid().map(drop)?),
+        Op::NewKeyring { name } => Ok(process::new_keyring(name)?),
+        Op::OpenTerminal { size, uid, console } => open_terminal(actor, *size, *uid, *console),
+        Op::SetRlimit {
+            resource,
+            soft,
+            hard,
+        } => {
+            let other = actor.child.as_ref().map(|child| child.pid);
+            process::set_limit(other, resource, *soft, *hard)
+        }
+        Op::SetOomScore { adjustment } => {
+            actor.write_proc("oom_score_adj", &adjustment.to_string())
+        }
+        Op::SetScheduler(scheduler) => Ok(schedule::set_scheduler(scheduler)?),
+        Op::SetIoPriority { class, level } => Ok(schedule::set_io_priority(*class, *level)?),
+        Op::SetAffinity { cpus } => Ok(schedule::set_affinity(cpus)?),
+        Op::SetMemoryPolicy { mode, nodes } => Ok(schedule::set_memory_policy(*mode, nodes)?),
+        Op::SetPersonality { persona } => Ok(process::set_personality(*persona)?),
+        Op::SetUmask { mask } => {
+            rustix::process::umask(Mode::from_raw_mode(*mask));
+            Ok(())
+        }
+        Op::ChangeDirectory { path } => process::change_directory(actor.root()?, path),
+        Op::LimitCapabilities { bounding } => Ok(caps::limit(caps::bits(bounding)?)?),
+        Op::SetUser { uid, gid, groups } => {
+            process::own_streams(*uid);
+            Ok(process::set_user(*uid, *gid, groups.as_deref())?)
+        }
+        Op::SetCapabilities(sets) => caps::set(sets),
+        Op::DieWithCreator => {
+            let kill = Some(rustix::process::Signal::KILL);
+            Ok(rustix::process::set_parent_process_death_signal(kill)?)
+        }
+        Op::BecomeInit => Ok(crate::init::become_init()?),
+        Op::NoNewPrivileges => Ok(rustix::thread::set_no_new_privs(true)?),
+        Op::SetAppArmor { profile } => set_apparmor(actor, profile),
+        Op::SetSelinux { label } => actor.write_proc("attr/exec", label),
+        Op::Seccomp(filter) => {
+            actor.listener = seccomp::load(filter)?;
+            Ok(())
+        }
+        Op::RunHook(hook) => hook::run(hook, actor.pid()?),
+        Op::FindProgram { program, path } => {
+            actor.program = Some(program::find(program, path)?);
+            Ok(())
+        }
+        Op::CloseOnExec { keep } => Ok(process::close_from(3 + keep)?),
+        Op::Exec(exec) => Err(execute(actor, exec)),
+        other => run_on_host(other, actor),
+    }
+}
+
+/// The operations on cgroups and on files of the host.
+fn run_on_host(op: &Op, actor: &mut Actor) -> Result<()> {
+    match op {
+        Op::CgroupCreate { path } => Ok(cgroup::tree::create(path)?),
+        Op::CgroupWrite { path, file, value } => Ok(cgroup::tree::limit(path, file, value)?),
+        Op::CgroupDelegate { path, uid, gid } => Ok(cgroup::tree::delegate(path, *uid, *gid)?),
+        Op::CgroupDevices { path, rules } => Ok(crate::device_program::attach(path, rules)?),
+        Op::CgroupJoin { path } => match &actor.child {
+            Some(child) => Ok(cgroup::tree::adopt(path, child.pid)?),
+            None => Ok(cgroup::tree::enter(path)?),
+        },
+        Op::CgroupDelete { path } => cgroup::tree::delete(path)
+            .map_err(|error| std::io::Error::other(error.to_string()).into()),
+
+        Op::MakeDirectory { path, mode } => Ok(file::make_host_directories(path, *mode)?),
+        Op::WriteFile {
+            path,
+            content,
+            mode,
+        } => Ok(file::write_host_file(path, content.as_bytes(), *mode)?),
+        Op::Remove { path } => Ok(file::remove_host(path)?),
+        network => run_network(network, actor),
     }
 }
 
