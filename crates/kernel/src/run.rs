@@ -110,7 +110,6 @@ impl Actor {
 
 impl Op {
     /// Do it.
-    #[expect(clippy::too_many_lines, reason = "one arm for each Op, and no logic")]
     pub(crate) fn run(&self, actor: &mut Actor) -> Result<()> {
         match self {
             Op::Join { namespace, path } => join(*namespace, path),
