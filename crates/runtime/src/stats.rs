@@ -535,7 +535,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::too_many_lines, reason = "the files of a whole cgroup")]
     fn a_v2_group_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let group = group(
