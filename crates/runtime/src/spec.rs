@@ -85,6 +85,12 @@ impl<'a> View<'a> {
         let spec = &bundle.spec;
         let linux = spec.linux().as_ref();
         check_version(spec.version())?;
+        if linux.is_some_and(|linux| linux.intel_rdt().is_some()) {
+            return Err(Error::Config {
+                field: "linux.intelRdt".into(),
+                reason: "allocating cache and memory bandwidth is not supported".into(),
+            });
+        }
         let (new, join) = namespaces(linux.and_then(|l| l.namespaces().as_deref()).unwrap_or(&[]))?;
         let view = View {
             id: &attach.id,
@@ -173,6 +179,12 @@ impl<'a> View<'a> {
         let mapped = !self.uids.is_empty() || !self.gids.is_empty();
         if mapped && !user && !self.own(Namespace::User) {
             return config("linux.uidMappings", "mappings need a user namespace");
+        }
+        if !self.net_devices.is_empty() && !self.own(Namespace::Network) {
+            return config(
+                "linux.netDevices",
+                "interfaces can only move into a network namespace of the container's own",
+            );
         }
         if !self.time_offsets.is_empty() && !self.new.contains(&Namespace::Time) {
             return config(

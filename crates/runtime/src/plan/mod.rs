@@ -119,3 +119,130 @@ fn working_directory(view: &View) -> Option<Step> {
         "The program starts there",
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use kernel::Side;
+    use serde_json::json;
+
+    use super::*;
+
+    fn bundle(no_new_privileges: bool, user_namespace: bool) -> Bundle {
+        let mut namespaces = json!([{"type": "pid"}, {"type": "mount"}, {"type": "network"}]);
+        let mut linux =
+            json!({"maskedPaths": ["/proc/kcore"], "seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}});
+        if user_namespace {
+            let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+            (linux["uidMappings"], linux["gidMappings"]) = (map.clone(), map);
+            namespaces
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"type": "user"}));
+        }
+        linux["namespaces"] = namespaces;
+        let spec = json!({
+            "ociVersion": "1.2.0",
+            "root": {"path": "rootfs"},
+            "process": {
+                "args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0},
+                "noNewPrivileges": no_new_privileges,
+            },
+            "mounts": [
+                {"destination": "/data", "source": "/srv", "options": ["bind"]},
+            ],
+            "hooks": {
+                "createRuntime": [{"path": "/hook"}], "startContainer": [{"path": "/hook"}],
+            },
+            "linux": linux,
+        });
+        Bundle {
+            dir: PathBuf::from("/bundle"),
+            spec: serde_json::from_value(spec).unwrap(),
+        }
+    }
+
+    /// The steps by side and name; one line for those of a kind in a row.
+    fn order(bundle: &Bundle) -> String {
+        let attach = Attach {
+            id: "web".into(),
+            ..Attach::default()
+        };
+        let name = |step: &Step| {
+            let op = serde_json::to_value(&step.op).unwrap();
+            let side = if step.side == Side::Host {
+                "host"
+            } else {
+                "inside"
+            };
+            format!("{side} {}", op["op"].as_str().unwrap())
+        };
+        let mut lines: Vec<_> = plan(bundle, &attach)
+            .unwrap()
+            .steps
+            .iter()
+            .map(name)
+            .collect();
+        lines.dedup();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn a_birth_has_this_order() {
+        insta::assert_snapshot!(order(&bundle(true, false)), @r"
+        host clone
+        inside set-propagation
+        inside bind-root
+        inside mount
+        inside make-device
+        inside symlink
+        inside make-inside
+        host run-hook
+        inside pivot-root
+        inside new-session
+        inside new-keyring
+        inside mask
+        inside set-umask
+        inside limit-capabilities
+        inside change-directory
+        inside set-user
+        inside find-program
+        inside close-on-exec
+        inside set-capabilities
+        inside no-new-privileges
+        inside await-start
+        inside seccomp
+        inside run-hook
+        inside exec
+        ");
+    }
+
+    #[test]
+    fn without_no_new_privs_the_filter_comes_before_capabilities_go() {
+        let order = order(&bundle(false, false));
+        let at = |name: &str| {
+            order
+                .lines()
+                .position(|line| line == format!("inside {name}"))
+                .unwrap()
+        };
+        assert!(at("await-start") < at("seccomp"));
+        assert!(at("seccomp") < at("set-capabilities"));
+        // A hook from the image has no more rights than the program.
+        let hook = order.lines().collect::<Vec<_>>();
+        let hook = hook
+            .iter()
+            .rposition(|line| *line == "inside run-hook")
+            .unwrap();
+        assert!(at("set-capabilities") < hook && hook < at("exec"));
+    }
+
+    #[test]
+    fn a_user_namespace_has_its_mounts_taken_before_the_birth() {
+        let order = order(&bundle(true, true));
+        let at = |name: &str| order.lines().position(|line| line == name).unwrap();
+        assert!(at("host open-tree") < at("host clone"));
+        assert!(at("host map-ids") < at("inside become-root"));
+    }
+}
