@@ -31,6 +31,9 @@ fn a_killed_pull_loses_nothing() {
     let Some(host) = host() else { return };
     let mut moments = Moments::new();
     host.fixtures();
+    // The layer it shares with others stays; its own come and go.
+    host.lighter(["pull", "-q", "localhost:5000/debian"])
+        .success();
     let image = "localhost:5000/redis";
     let whole = lasts(&host, &["pull", "-q", image]);
     for _ in 0..15 {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::disk::{self, read_json};
 use crate::list::Status;
@@ -194,6 +194,19 @@ impl Engine {
             last,
             status,
         })
+    }
+
+    /// [`Engine::observe`], after the moments in which a process answers for the container and has not written down
+    /// yet what becomes of it: a monitor goes on starting a container when the command that asked for it was killed.
+    pub(crate) fn observe_settled(&self, id: &str) -> Result<Observed> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.observe(id)?;
+            if seen.state.is_some() || !self.is_active(id) || Instant::now() >= deadline {
+                return Ok(seen);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// [`Engine::observe`] by name, id or unique beginning of an id.

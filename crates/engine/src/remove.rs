@@ -21,25 +21,31 @@ impl Engine {
     /// Removes a container: network, cgroup, layer, log, name. Returns its id.
     pub fn remove(&self, who: &str, how: Remove) -> Result<String> {
         let id = self.resolve(who)?;
-        let seen = self.observe(&id)?;
-        let up = !matches!(seen.status, Status::Created | Status::Exited | Status::Dead);
-        if up && !how.force {
-            return Err(Error::Running {
-                name: seen.record.name,
-            });
+        loop {
+            let seen = self.observe_settled(&id)?;
+            let up = !matches!(seen.status, Status::Created | Status::Exited | Status::Dead);
+            if up && !how.force {
+                return Err(Error::Running {
+                    name: seen.record.name,
+                });
+            }
+            if up {
+                self.stop(&id, Some("KILL"), Some(Duration::ZERO))?;
+            }
+            let _lock = match self.lock(&id) {
+                // It was made with --rm, or somebody else was faster: it is gone, as was asked.
+                Err(Error::NoSuchContainer(_)) if up => return Ok(id),
+                other => other?,
+            };
+            // Somebody started it between our look and our lock, or its monitor has last words: look again.
+            if self.is_active(&id) {
+                continue;
+            }
+            // While this is held, whoever finds the container half gone knows that somebody answers for it.
+            let _alive = self.answer_for(&id)?;
+            self.erase(&id, how.volumes)?;
+            return Ok(id);
         }
-        if up {
-            self.stop(&id, Some("KILL"), Some(Duration::ZERO))?;
-        }
-        let _lock = match self.lock(&id) {
-            // It was made with --rm, or somebody else was faster: it is gone, as was asked.
-            Err(Error::NoSuchContainer(_)) if up => return Ok(id),
-            other => other?,
-        };
-        // While this is held, whoever finds the container half gone knows that somebody answers for it.
-        let _alive = self.answer_for(&id)?;
-        self.erase(&id, how.volumes)?;
-        Ok(id)
     }
 
     /// Takes away everything of a container that does not run. Its record goes first: without it, it does not exist.

@@ -66,7 +66,7 @@ impl Engine {
     /// The lock to start a container under; none when it runs already.
     fn ready_to_start(&self, id: &str) -> Result<Option<(File, crate::find::Locked)>> {
         let lock = self.lock(id)?;
-        let seen = self.observe(id)?;
+        let seen = self.observe_settled(id)?;
         match seen.status {
             Status::Running | Status::Restarting => return Ok(None),
             Status::Paused => {

@@ -36,7 +36,7 @@ impl Engine {
         signal: Option<&str>,
         timeout: Option<Duration>,
     ) -> Result<Stopped> {
-        let seen = self.observe_as(who)?;
+        let seen = self.observe_settled(&self.resolve(who)?)?;
         let record = &seen.record;
         let Some(state) = &seen.state else {
             return Ok(Stopped::default());
