@@ -2,6 +2,8 @@
 //!
 //! Assertions are about what the kernel (`/proc`, `ip -j`, `nft -j`), a registry or a real client shows.
 
+#![allow(unreachable_pub, reason = "a test program has no outside")]
+
 use support::{Host, Need, skipped};
 
 /// A host for one test, or nothing when the machine cannot run it (the test is then listed as skipped).

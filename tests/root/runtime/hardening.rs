@@ -295,7 +295,7 @@ fn no_capability_is_inheritable() {
     if !possible() {
         return;
     }
-    let inheritable = |mut command: std::process::Command| {
+    let inheritable = |command: std::process::Command| {
         let program = command.get_program().to_owned();
         let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         let mut wrapped = std::process::Command::new("setpriv");

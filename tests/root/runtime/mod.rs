@@ -123,12 +123,6 @@ impl Bundle {
             .retain(|mount| mount["destination"] != path);
     }
 
-    /// Share the host's namespace of this kind.
-    pub fn without_namespace(&mut self, kind: &str) {
-        let list = self.config["linux"]["namespaces"].as_array_mut().unwrap();
-        list.retain(|namespace| namespace["type"] != kind);
-    }
-
     /// `lighter oci VERB ... ID ...`.
     pub fn command(&self, verb: &[&str], after: &[&str]) -> Command {
         let text = serde_json::to_string(&self.config).unwrap();
