@@ -354,17 +354,20 @@ fn close_from_slowly(first: u32) -> Result<()> {
 }
 
 /// Restore every signal's default action and let every signal in: both outlive execve(2).
+///
+/// By raw system calls: libc keeps signals 32 and 33 to itself and refuses to name them, but a
+/// caller can have ignored them all the same. rt_sigaction(2), rt_sigprocmask(2).
 pub fn reset_signals() {
+    // The kernel's struct: handler, flags, restorer (not on every architecture), mask.
+    let default = [0u64; 4];
+    let none = 0u64;
+    let size = size_of_val(&none);
     for number in 1..65 {
-        // SAFETY: the default action is set; signals 32 and 33, which libc keeps, are refused.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // SAFETY: the struct is as large as the kernel's or larger, and all-zero is SIG_DFL.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, &default, 0, size) };
     }
-    // SAFETY: an empty set is initialised before it is read.
-    unsafe {
-        let mut none = std::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-    }
+    // SAFETY: the set is live and says its size; the old one is not asked for.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &none, 0, size) };
 }
 
 /// A pidfd of this process's own child or any process, unchecked.
