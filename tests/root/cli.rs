@@ -111,3 +111,18 @@ fn the_id_file_holds_the_id_and_is_not_overwritten() {
         refused.stderr
     );
 }
+
+/// The kernel drops a signal that a first process has no handler for yet.
+#[test]
+fn a_program_stopped_before_it_handles_the_signal_gets_it_again() {
+    let Some(host) = host() else { return };
+    let image = format!("{}/busybox", host.fixtures());
+    let script = "sleep 1; trap 'exit 7' TERM; while :; do sleep 0.05; done";
+    host.lighter([
+        "run", "-q", "-d", "--network", "none", "--name", "late", &image, "sh", "-c", script,
+    ])
+    .success();
+    host.lighter(["stop", "-t", "30", "late"]).success();
+    let code = host.lighter(["inspect", "-f", "{{.State.ExitCode}}", "late"]);
+    assert_eq!(code.success().text(), "7");
+}

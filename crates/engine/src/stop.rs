@@ -56,10 +56,13 @@ impl Engine {
         let Some(pidfd) = process::open(init) else {
             return self.await_end(record, None).map(|()| Stopped::default());
         };
-        let deaf = deaf_to(record, init, signal);
+        let deadline = Instant::now() + grace;
         process::signal(init, signal)?;
+        let deaf = deaf_to(record, init, signal);
         self.thaw_if_paused(&seen)?;
-        if ended_within(&pidfd, grace)? {
+        if (deaf.is_some() && signal_once_heard(record, init, signal, &pidfd, deadline)?)
+            || ended_by(&pidfd, deadline)?
+        {
             self.await_end(record, Some(init))?;
             return Ok(Stopped::default());
         }
@@ -218,8 +221,30 @@ fn deaf_to(record: &Record, init: ProcessId, signal: Signal) -> Option<String> {
     })
 }
 
-fn ended_within(pidfd: &OwnedFd, longest: Duration) -> Result<bool> {
-    let deadline = Instant::now() + longest;
+/// Signals a process again when it has a handler at last: one stopped right after its start has not come to set it.
+/// True when it ended meanwhile.
+fn signal_once_heard(
+    record: &Record,
+    init: ProcessId,
+    signal: Signal,
+    pidfd: &OwnedFd,
+    deadline: Instant,
+) -> Result<bool> {
+    let mut nap = Duration::from_millis(5);
+    while Instant::now() < deadline {
+        if ended_by(pidfd, deadline.min(Instant::now() + nap))? {
+            return Ok(true);
+        }
+        if deaf_to(record, init, signal).is_none() {
+            process::signal(init, signal)?;
+            return Ok(false);
+        }
+        nap = (nap * 2).min(Duration::from_millis(100));
+    }
+    Ok(false)
+}
+
+fn ended_by(pidfd: &OwnedFd, deadline: Instant) -> Result<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = rustix::event::Timespec {
