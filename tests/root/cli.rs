@@ -119,7 +119,17 @@ fn a_program_stopped_before_it_handles_the_signal_gets_it_again() {
     let image = format!("{}/busybox", host.fixtures());
     let script = "sleep 1; trap 'exit 7' TERM; while :; do sleep 0.05; done";
     host.lighter([
-        "run", "-q", "-d", "--network", "none", "--name", "late", &image, "sh", "-c", script,
+        "run",
+        "-q",
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "late",
+        &image,
+        "sh",
+        "-c",
+        script,
     ])
     .success();
     host.lighter(["stop", "-t", "30", "late"]).success();
