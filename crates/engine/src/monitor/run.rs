@@ -49,7 +49,12 @@ pub(super) struct Run {
     since: Instant,
     health: Option<Watched>,
     execs: Execs,
+    /// Nothing has happened since its memory was given back.
+    small: bool,
 }
+
+/// After so long without anything to do a monitor makes itself small.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A health check at work.
 struct Watched {
@@ -73,6 +78,7 @@ struct Ready {
     firewall: bool,
     probe: bool,
     execs: bool,
+    nothing: bool,
 }
 
 impl Run {
@@ -141,6 +147,7 @@ impl Run {
         Ok(Self {
             health: Watched::new(record),
             execs: Execs::default(),
+            small: false,
             record: record.clone(),
             container,
             child,
@@ -159,6 +166,7 @@ impl Run {
     pub(super) fn watch(mut self, monitor: &mut Monitor) -> Outcome {
         loop {
             let ready = self.wait(monitor);
+            self.rest(&ready);
             if ready.output {
                 self.drain(monitor, false, 4);
             }
@@ -251,10 +259,13 @@ impl Run {
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
             what.push(|ready| ready.execs = true);
         }
-        let timeout = self.health.as_ref().map(|watched| timespec(watched.wake()));
+        let probe = self.health.as_ref().map(Watched::wake);
+        let quiet = (!self.small).then_some(QUIET);
+        let timeout = probe.into_iter().chain(quiet).min().map(timespec);
         let mut ready = Ready::default();
         // EINTR: no signal has a handler here; a spurious return is a round with nothing to do.
-        if poll(&mut fds, timeout.as_ref()).is_ok() {
+        if let Ok(count) = poll(&mut fds, timeout.as_ref()) {
+            ready.nothing = count == 0;
             for (fd, mark) in fds.iter().zip(what) {
                 if !fd.revents().is_empty() {
                     mark(&mut ready);
@@ -262,6 +273,15 @@ impl Run {
             }
         }
         ready
+    }
+
+    /// Gives memory back when there was nothing to do for a while.
+    fn rest(&mut self, ready: &Ready) {
+        if ready.nothing && !self.small {
+            kernel::keeper::give_back_memory();
+            kernel::keeper::give_back_program();
+        }
+        self.small = ready.nothing;
     }
 
     /// Moves output to the log and to clients, at most `rounds` blocks of it.
