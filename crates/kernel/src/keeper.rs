@@ -47,7 +47,9 @@ unsafe extern "C" {
 /// `MADV_DONTNEED` of madvise(2), which for a file's private and unchanged pages loses nothing.
 pub fn give_back_program() {
     const PAGE: usize = 4096;
-    let first = (&raw const __executable_start).addr().next_multiple_of(PAGE);
+    let first = (&raw const __executable_start)
+        .addr()
+        .next_multiple_of(PAGE);
     let behind = (&raw const etext).addr() & !(PAGE - 1);
     // SAFETY: the range holds only what was mapped from the program's file and is never written, see above; a linker
     // that put written data into it would make it writable, and the last page, which may hold both, is left out.
