@@ -103,7 +103,7 @@ fn run(host: &Host, image: &str, options: &[&str]) -> Output {
 }
 
 fn scripted(host: &Host, image: &str, options: &[&str]) -> Output {
-    let mut words = vec!["explain", "run", "--shell"];
+    let mut words = vec!["explain", "--shell", "run"];
     words.extend(options);
     words.extend([image, "sh", "-c", PROBE]);
     let script = host.write("container.sh", host.lighter(words).success().stdout);

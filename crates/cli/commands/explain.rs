@@ -19,6 +19,12 @@ use crate::report::{CANNOT_RUN, Context as _};
 /// Show what lighter asks of the kernel to do something
 #[derive(clap::Args)]
 pub struct Args {
+    /// Print the steps as one JSON object
+    #[arg(long, global = true, conflicts_with = "shell")]
+    json: bool,
+    /// Print a bash script that makes the same container with util-linux, iproute2 and nft
+    #[arg(long, global = true)]
+    shell: bool,
     #[command(subcommand)]
     what: What,
 }
@@ -32,12 +38,6 @@ enum What {
 
 #[derive(clap::Args)]
 struct Run {
-    /// Print the steps as one JSON object
-    #[arg(long, conflicts_with = "shell")]
-    json: bool,
-    /// Print a bash script that makes the same container with util-linux, iproute2 and nft
-    #[arg(long)]
-    shell: bool,
     /// As in 'lighter run': the script is the same
     #[arg(short, long, hide = true)]
     detach: bool,
@@ -49,9 +49,9 @@ struct Run {
 pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     let What::Run(run) = args.what;
     let explained = explain(&run, global).exit_code(CANNOT_RUN)?;
-    if run.json {
+    if args.json {
         output::line(json(&explained))?;
-    } else if run.shell {
+    } else if args.shell {
         output::text(&shell::script(
             &title(&run),
             &explained.script,

@@ -94,7 +94,12 @@ impl Engine {
             .flat_map(|step| host_paths(&step.op))
             .collect();
         for path in named.iter().filter(ours) {
-            steps.extend(made_again(path)?);
+            // Files lie side by side: their directory is made once.
+            for step in made_again(path)? {
+                if !steps.contains(&step) {
+                    steps.push(step);
+                }
+            }
         }
         Ok(steps)
     }

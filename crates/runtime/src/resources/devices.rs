@@ -49,7 +49,14 @@ pub fn rules(resources: Option<&LinuxResources>) -> Result<Vec<DeviceRule>, Erro
     // A rule for everything makes void what stands before it, here and in v1's files alike.
     rules.drain(..last_of_all);
     rules.extend(defaults());
-    Ok(rules)
+    Ok(without_repeats(&rules))
+}
+
+/// The last that matches decides, so of equal rules only the last counts: engines list the defaults too.
+fn without_repeats(rules: &[DeviceRule]) -> Vec<DeviceRule> {
+    let lasting = |(index, rule): &(usize, &DeviceRule)| !rules[index + 1..].contains(rule);
+    let kept = rules.iter().enumerate().filter(lasting);
+    kept.map(|(_, rule)| rule.clone()).collect()
 }
 
 /// Nodes of any device may be made, as runc allows it: the runtime itself makes those of
@@ -156,6 +163,18 @@ mod tests {
             {"allow": true, "type": "c", "major": 1, "minor": 3, "access": "r"},
         ]});
         assert_eq!(written(all), "");
+    }
+
+    #[test]
+    fn of_equal_rules_the_last_is_kept() {
+        let twice = serde_json::json!({"devices": [
+            {"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm"},
+            {"allow": false, "type": "c", "major": 1, "minor": 3, "access": "rwm"},
+        ]});
+        assert!(
+            written(twice)
+                .starts_with("- a *:* rwm\n- c 1:3 rwm\n+ b *:* m\n+ c *:* m\n+ c 1:3 rwm")
+        );
     }
 
     #[test]
