@@ -25,4 +25,5 @@ mod crash;
 mod explain;
 mod host;
 mod runtime;
+mod network;
 mod spine;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::background::Background;
 use crate::namespace::Namespace;
@@ -264,9 +265,14 @@ impl Host {
     /// Kills what is left and unmounts what is left; yields what that was.
     fn clear(&self) -> Vec<String> {
         let mut left = Vec::new();
+        // A monitor takes its container's network down after everybody was told of the end.
+        let end = Instant::now() + Duration::from_secs(5);
+        while !self.processes().is_empty() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         // A killed monitor may leave its container, so look again until nothing is found.
         for _ in 0..20 {
-            let found = process::of_host(&self.name, &self.network.path(), self.network.pid());
+            let found = self.processes();
             if found.is_empty() {
                 break;
             }
@@ -274,7 +280,7 @@ impl Host {
                 let cgroups = process::cgroups(survivor.pid);
                 process::kill(survivor.pid);
                 left.push(format!("process {} {}", survivor.pid, survivor.command));
-                std::thread::sleep(std::time::Duration::from_millis(20));
+                std::thread::sleep(Duration::from_millis(20));
                 for cgroup in cgroups.iter().filter(|path| names_lighter(path)) {
                     fs::remove_dir(cgroup).ok();
                 }
@@ -286,6 +292,10 @@ impl Host {
             left.push(format!("mount {point}"));
         }
         left
+    }
+
+    fn processes(&self) -> Vec<process::Process> {
+        process::of_host(&self.name, &self.network.path(), self.network.pid())
     }
 
     /// The machine's mount points below this host's directory, the deepest first.
