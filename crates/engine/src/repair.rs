@@ -21,6 +21,9 @@ impl Engine {
             let what = self.repair_one(&id)?;
             self.repaired.extend(what);
         }
+        let alive = names_in(&self.paths.active(), is_id)?;
+        Networks::open(self.paths.root(), self.paths.state())
+            .repair(&alive.into_iter().collect())?;
         if !self.paths.booted().exists() {
             self.repair_after_boot()?;
         }

@@ -4,10 +4,11 @@
 //! and the [`Step`]s that make it and take it down: pure functions of the lease.
 //! Read next: `bridge.rs` (the network's own steps), `firewall.rs`.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use kernel::netlink::{Address, Cidr, Mac, Route, Veth};
-use kernel::nft::Table;
+use kernel::nft::{Nftables, Table};
 use kernel::{Op, Step};
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +161,8 @@ pub struct Attached {
     pub endpoints: Vec<Endpoint>,
     /// The sockets that keep the published ports. Whoever lives as long as the container holds it.
     pub reservation: Reservation,
+    /// The leases, locked: as long as they are, nobody else takes them for left over.
+    pub(crate) locks: Vec<File>,
     /// The network of each endpoint.
     pub(crate) networks: Vec<Network>,
     pub(crate) table: Table,
@@ -220,6 +223,14 @@ impl Attached {
             .flat_map(|endpoint| endpoint.ports.clone())
             .collect()
     }
+}
+
+/// A container's endpoints that are being taken down ([`crate::Networks::leave`]).
+pub struct Leaving {
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) _locks: Vec<File>,
+    /// Closing it makes the kernel wait, so that is left for the end.
+    pub(crate) _firewall: Option<Nftables>,
 }
 
 /// The steps of a container with no network but its own loopback.

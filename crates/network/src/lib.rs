@@ -12,7 +12,7 @@ pub mod network;
 pub mod port;
 mod state;
 
-pub use endpoint::{Attached, Endpoint, Wish};
+pub use endpoint::{Attached, Endpoint, Leaving, Wish};
 pub use error::Error;
 pub use firewall::Watch;
 pub use network::{Definition, Driver, Network, Subnet, SubnetWish};

@@ -5,7 +5,8 @@
 //! STATE/networks                                 locked while leases change
 //! STATE/networks/forwarding                      whether this host was a router before us
 //! STATE/networks/ID/endpoints/CONTAINER.json     a lease
-//! STATE/networks/ID/addresses/ADDRESS            a symlink to the container's id
+//! STATE/networks/ID/endpoints/CONTAINER.*.leaving  a lease whose container has ended
+//! STATE/networks/ID/addresses/ADDRESS            a symlink that says whose it is
 //! ```
 //!
 //! An address is taken by making its symlink: the kernel lets only one process win, and a crash
@@ -24,8 +25,8 @@ use serde::{Deserialize, Serialize};
 use crate::instance::{self, Instance, hash};
 use crate::network::wanted_bridge;
 use crate::{
-    Attached, Definition, Driver, Endpoint, Error, Network, Publish, Published, Reservation,
-    Subnet, Wish, bridge, firewall, ipam, port,
+    Attached, Definition, Driver, Endpoint, Error, Leaving, Network, Publish, Published,
+    Reservation, Subnet, Wish, bridge, firewall, ipam, port,
 };
 
 mod files;
@@ -36,6 +37,9 @@ const PREDEFINED: [(&str, Driver); 3] = [
     ("host", Driver::Host),
     ("none", Driver::None),
 ];
+
+/// The extension of the lease of a container that has ended.
+const LEAVING: &str = "leaving";
 
 const IP4_FORWARDING: &str = "net.ipv4.ip_forward";
 const IP6_FORWARDING: &str = "net.ipv6.conf.all.forwarding";
@@ -338,17 +342,16 @@ impl Networks {
         ports: &[Publish],
     ) -> Result<Attached, Error> {
         // Left over from a run of the same container that nobody cleaned up after.
-        if !self.endpoints_of(container)?.is_empty() {
-            self.detach(container)?;
-        }
+        self.detach(container)?;
         let networks = wishes
             .iter()
             .map(|wish| self.joinable(&wish.network))
             .collect::<Result<Vec<_>, _>>()?;
         let _lock = self.lock()?;
+        self.forget_attempt(container)?;
         let leased = self.lease_all(container, wishes, networks, ports);
         if leased.is_err() {
-            self.forget(container)?;
+            self.forget_attempt(container)?;
         }
         leased
     }
@@ -363,6 +366,7 @@ impl Networks {
         let mut attached = Attached {
             endpoints: Vec::new(),
             networks: Vec::new(),
+            locks: Vec::new(),
             reservation: Reservation::default(),
             table: firewall::table(&self.instance.table(), !self.forwarding()?.ip4),
             has_ipv6: files::host_has_ipv6(),
@@ -381,10 +385,13 @@ impl Networks {
                 endpoint.ports = publish(&network, &endpoint, ports, &mut attached.reservation)
                     .map_err(|error| self.name_container(error))?;
             }
-            files::write(&self.lease_path(&network.id, container), &endpoint)?;
+            let path = self.lease_path(&network.id, container);
+            files::write(&path, &endpoint)?;
+            attached.locks.extend(files::try_lock(&path)?);
             attached.networks.push(network);
             attached.endpoints.push(endpoint);
         }
+        files::touch(&self.state);
         Ok(attached)
     }
 
@@ -441,9 +448,13 @@ impl Networks {
                 "\"{interface}\" cannot be the name of an interface"
             )));
         }
-        let ipv4 = self.lease_address(container, network, true, wish.ipv4.map(IpAddr::V4))?;
-        let ipv6 = self.lease_address(container, network, false, wish.ipv6.map(IpAddr::V6))?;
         let id = hash(&[container, &network.id, &files::nonce()]);
+        let claim = Claim {
+            container,
+            endpoint: &id,
+        };
+        let ipv4 = self.lease_address(claim, network, true, wish.ipv4.map(IpAddr::V4))?;
+        let ipv6 = self.lease_address(claim, network, false, wish.ipv6.map(IpAddr::V6))?;
         let mut names = wish.names.clone();
         names.extend(container.get(..12).map(str::to_owned));
         Ok(Endpoint {
@@ -466,7 +477,7 @@ impl Networks {
 
     fn lease_address(
         &self,
-        container: &str,
+        claim: Claim<'_>,
         network: &Network,
         ipv4: bool,
         wanted: Option<IpAddr>,
@@ -482,30 +493,80 @@ impl Networks {
         };
         let directory = self.state.join(&network.id).join("addresses");
         let address = match wanted {
-            Some(address) => claim_wanted(&directory, container, network, subnet, address)?,
-            None => claim_any(&directory, container, network, subnet)?,
+            Some(address) => claim_wanted(&directory, claim, network, subnet, address)?,
+            None => claim_any(&directory, claim, network, subnet)?,
         };
         Ok(Cidr::new(address, subnet.subnet.prefix))
+    }
+
+    /// The first and quick half of [`Networks::detach`], when a container has ended: its names and
+    /// ports are free again. [`Networks::finish`] does what makes the kernel wait.
+    pub fn leave(&self, container: &str, attached: Attached) -> Result<Leaving, Error> {
+        let endpoints = self.endpoints_of(container)?;
+        let elements: Vec<_> = endpoints
+            .iter()
+            .flat_map(firewall::endpoint_elements)
+            .collect();
+        let mut firewall = None;
+        if !elements.is_empty() {
+            let what = "cannot take back published ports";
+            let refused = |source| Error::Kernel {
+                what: what.into(),
+                source,
+            };
+            let mut nftables = Nftables::open().map_err(refused)?;
+            nftables
+                .remove(&self.instance.table(), &elements)
+                .map_err(refused)?;
+            firewall = Some(nftables);
+        }
+        let _lock = self.lock()?;
+        for endpoint in &endpoints {
+            files::rename(
+                &self.lease_path(&endpoint.network_id, container),
+                &self.leaving_path(endpoint),
+            )?;
+        }
+        files::touch(&self.state);
+        Ok(Leaving {
+            endpoints,
+            _locks: attached.locks,
+            _firewall: firewall,
+        })
+    }
+
+    /// The second half: cables, and what the last container on a network leaves. Goes on after a
+    /// failure and returns the first.
+    pub fn finish(&self, leaving: Leaving) -> Result<(), Error> {
+        let results: Vec<_> = leaving
+            .endpoints
+            .iter()
+            .map(|endpoint| self.undo(endpoint, &self.leaving_path(endpoint)))
+            .collect();
+        results.into_iter().collect()
     }
 
     /// Takes a container out of all its networks, and down what only it needed. Nothing to do is
     /// no error; goes on after a failure and returns the first.
     pub fn detach(&self, container: &str) -> Result<(), Error> {
-        let endpoints = self.endpoints_of(container)?;
-        let results: Vec<_> = endpoints
-            .iter()
-            .map(|endpoint| self.undo(endpoint))
-            .collect();
+        let undo = |endpoint: &Endpoint| {
+            self.undo(endpoint, &self.lease_path(&endpoint.network_id, container))
+        };
+        let results: Vec<_> = self.endpoints_of(container)?.iter().map(undo).collect();
         results.into_iter().collect()
     }
 
-    /// Takes one endpoint down, and its network when it was the last.
-    fn undo(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        let table = self.instance.table();
+    /// Takes the endpoint of a lease down, and its network when it was the last.
+    fn undo(&self, endpoint: &Endpoint, lease: &Path) -> Result<(), Error> {
+        let mut steps = endpoint.undo(&self.instance.table());
+        if lease.extension() == Some(LEAVING.as_ref()) {
+            // Its ports are free since it began to leave; another may have them by now.
+            steps.retain(|step| !matches!(step.op, Op::FirewallRemove { .. }));
+        }
         // Without the lock: deleting a cable waits for the kernel, and concerns nobody else.
-        let undone = play(&endpoint.network, endpoint.undo(&table));
+        let undone = play(&endpoint.network, steps);
         let _lock = self.lock()?;
-        self.forget_lease(&endpoint.network_id, &endpoint.container)?;
+        self.forget(&endpoint.network_id, &endpoint.id, lease)?;
         let left = files::names(&self.endpoints_directory(&endpoint.network_id))?;
         if left.is_empty()
             && let Some(network) = self.definition(&endpoint.network)?
@@ -526,25 +587,33 @@ impl Networks {
         play(&network.name, steps)
     }
 
-    /// Frees what belongs to containers that are not `alive` (full ids); returns their ids.
+    /// Frees what belongs to containers that are not `alive` (full ids), unless somebody is about
+    /// to; returns their ids.
     pub fn repair(&self, alive: &BTreeSet<String>) -> Result<Vec<String>, Error> {
         let mut dead = BTreeSet::new();
         for id in files::names(&self.state)? {
-            for lease in files::names(&self.endpoints_directory(&id))? {
-                dead.extend(lease.strip_suffix(".json").map(str::to_owned));
+            let directory = self.endpoints_directory(&id);
+            for name in files::names(&directory)? {
+                let container = name.get(..64).unwrap_or(&name);
+                let leaving = name.ends_with(LEAVING);
+                let path = directory.join(&name);
+                if (!leaving && alive.contains(container)) || !self.is_left(&path)? {
+                    continue;
+                }
+                if let Some(endpoint) = files::read::<Endpoint>(&path)? {
+                    self.undo(&endpoint, &path)?;
+                    dead.insert(endpoint.container);
+                }
             }
-            // A process that was killed between an address and its lease left only the address.
-            for (_, holder) in files::claims(&self.state.join(&id).join("addresses"))? {
-                dead.insert(holder);
-            }
-        }
-        dead.retain(|container| !alive.contains(container));
-        for container in &dead {
-            self.detach(container)?;
-            let _lock = self.lock()?;
-            self.forget(container)?;
         }
         Ok(dead.into_iter().collect())
+    }
+
+    /// Whether nobody holds a lease any more. With the lock, because whoever leases holds it until
+    /// the lease itself is locked.
+    fn is_left(&self, lease: &Path) -> Result<bool, Error> {
+        let _lock = self.lock()?;
+        Ok(files::try_lock(lease)?.is_some())
     }
 
     // ---- while a container runs -------------------------------------------------------------
@@ -582,7 +651,7 @@ impl Networks {
         let Err(source) = played else {
             return Ok(endpoint);
         };
-        self.undo(&endpoint)?;
+        self.undo(&endpoint, &self.lease_path(&endpoint.network_id, container))?;
         Err(Error::Steps {
             network: endpoint.network,
             source,
@@ -593,7 +662,7 @@ impl Networks {
     pub fn disconnect(&self, container: &str, network: &str) -> Result<(), Error> {
         let network = self.find(network)?;
         match files::read::<Endpoint>(&self.lease_path(&network.id, container))? {
-            Some(endpoint) => self.undo(&endpoint),
+            Some(endpoint) => self.undo(&endpoint, &self.lease_path(&network.id, container)),
             None => Err(Error::Invalid(format!(
                 "container {container} is not on network {}",
                 network.name
@@ -618,6 +687,11 @@ impl Networks {
     }
 
     // ---- paths and locks --------------------------------------------------------------------
+
+    /// The directory whose time changes whenever a container joins or leaves a network.
+    pub(crate) fn state_directory(&self) -> &Path {
+        &self.state
+    }
 
     pub(crate) fn endpoints_directory(&self, network_id: &str) -> PathBuf {
         self.state.join(network_id).join("endpoints")
@@ -689,21 +763,56 @@ impl Networks {
         })
     }
 
-    fn forget(&self, container: &str) -> Result<(), Error> {
-        for id in files::names(&self.state)? {
-            self.forget_lease(&id, container)?;
+    /// The lease last, so that a crash in between leaves something that says what to repair.
+    fn forget(&self, network_id: &str, endpoint_id: &str, lease: &Path) -> Result<(), Error> {
+        self.forget_addresses(network_id, |claim| claim.endpoint == endpoint_id)?;
+        files::remove(lease)?;
+        files::touch(&self.state);
+        Ok(())
+    }
+
+    fn forget_addresses(
+        &self,
+        network_id: &str,
+        whose: impl Fn(Claim<'_>) -> bool,
+    ) -> Result<(), Error> {
+        for (path, holder) in files::claims(&self.state.join(network_id).join("addresses"))? {
+            if whose(Claim::read(&holder)) {
+                files::remove(&path)?;
+            }
         }
         Ok(())
     }
 
-    /// The lease last, so that a crash in between leaves something that says what to repair.
-    fn forget_lease(&self, network_id: &str, container: &str) -> Result<(), Error> {
-        for (path, holder) in files::claims(&self.state.join(network_id).join("addresses"))? {
-            if holder == container {
-                files::remove(&path)?;
-            }
+    /// What an attempt to lease has left that failed, or was killed.
+    fn forget_attempt(&self, container: &str) -> Result<(), Error> {
+        for id in files::names(&self.state)? {
+            let leaving: Vec<String> = self.leaving_of(&id, container)?;
+            self.forget_addresses(&id, |claim| {
+                claim.container == container && !leaving.iter().any(|one| claim.endpoint == one)
+            })?;
+            files::remove(&self.lease_path(&id, container))?;
         }
-        files::remove(&self.lease_path(network_id, container))
+        Ok(())
+    }
+
+    /// The endpoints of earlier runs of a container that are being taken down.
+    fn leaving_of(&self, network_id: &str, container: &str) -> Result<Vec<String>, Error> {
+        let directory = self.endpoints_directory(network_id);
+        let names = files::names(&directory)?;
+        let own = names
+            .iter()
+            .filter(|name| name.starts_with(container) && name.ends_with(LEAVING));
+        let read = |name: &String| files::read::<Endpoint>(&directory.join(name)).transpose();
+        own.filter_map(read)
+            .map(|endpoint| Ok(endpoint?.id))
+            .collect()
+    }
+
+    fn leaving_path(&self, endpoint: &Endpoint) -> PathBuf {
+        let id = endpoint.id.get(..12).unwrap_or(&endpoint.id);
+        let name = format!("{}.{id}.{LEAVING}", endpoint.container);
+        self.endpoints_directory(&endpoint.network_id).join(name)
     }
 
     /// A port that another container of ours has is better named by that container.
@@ -769,9 +878,32 @@ fn with_first_as_gateway(subnet: Cidr) -> Subnet {
     }
 }
 
+/// Who has an address: the text of its symlink.
+#[derive(Clone, Copy)]
+struct Claim<'a> {
+    container: &'a str,
+    endpoint: &'a str,
+}
+
+impl<'a> Claim<'a> {
+    fn read(text: &'a str) -> Claim<'a> {
+        let (container, endpoint) = text.split_once(' ').unwrap_or((text, ""));
+        Claim {
+            container,
+            endpoint,
+        }
+    }
+}
+
+impl std::fmt::Display for Claim<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} {}", self.container, self.endpoint)
+    }
+}
+
 fn claim_wanted(
     directory: &Path,
-    container: &str,
+    claim: Claim<'_>,
     network: &Network,
     subnet: &Subnet,
     address: IpAddr,
@@ -783,21 +915,28 @@ fn claim_wanted(
         );
         return Err(Error::Invalid(text));
     }
-    match files::claim(directory, address, container)? {
-        None => Ok(address),
-        Some(holder) if holder == container => Ok(address),
-        Some(holder) => Err(Error::AddressInUse {
+    let path = directory.join(address.to_string());
+    let holder = match files::claim(directory, address, &claim.to_string())? {
+        None => return Ok(address),
+        Some(holder) => holder,
+    };
+    if Claim::read(&holder).container != claim.container {
+        return Err(Error::AddressInUse {
             network: network.name.clone(),
             address,
-            holder,
-        }),
+            holder: Claim::read(&holder).container.to_owned(),
+        });
     }
+    // Its own earlier run, which is being taken down, wants it no more.
+    files::remove(&path)?;
+    files::claim(directory, address, &claim.to_string())?;
+    Ok(address)
 }
 
 /// The first free address after the one leased last, so that an address rests before it is reused.
 fn claim_any(
     directory: &Path,
-    container: &str,
+    claim: Claim<'_>,
     network: &Network,
     subnet: &Subnet,
 ) -> Result<IpAddr, Error> {
@@ -808,7 +947,7 @@ fn claim_any(
     });
     let last = files::read::<IpAddr>(&hint).unwrap_or_default();
     for address in ipam::candidates(subnet, last) {
-        if files::claim(directory, address, container)?.is_none() {
+        if files::claim(directory, address, &claim.to_string())?.is_none() {
             files::write(&hint, &address)?;
             return Ok(address);
         }

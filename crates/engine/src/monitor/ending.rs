@@ -67,6 +67,14 @@ impl Monitor {
         );
         self.note_end(outcome);
         self.clients.ended(outcome.exit_code);
+        self.leave_networks();
+    }
+
+    /// The slow end of a run. What cannot be taken down now, the next repair takes down.
+    fn leave_networks(&mut self) {
+        if let Some(leaving) = self.leaving.take() {
+            let _ = self.networks.finish(leaving);
+        }
     }
 
     /// Waits out the pause before a restart; false when somebody asked the container to stay down. Whoever does pokes the
@@ -137,6 +145,7 @@ impl Monitor {
         while self.clients.pending() && !self.clients.is_empty() {
             self.sleep(None);
         }
+        self.leave_networks();
     }
 
     fn note_end(&self, outcome: &Outcome) {

@@ -42,6 +42,8 @@ pub(crate) struct Monitor {
     clients: Clients,
     signals: OwnedFd,
     restarts: Restarts,
+    /// Places in networks that the last run had, to be taken down.
+    leaving: Option<network::Leaving>,
     /// Held until this process ends: somebody answers for the container.
     _alive: OwnedFd,
 }
@@ -80,6 +82,7 @@ impl Monitor {
             clients,
             signals,
             restarts: Restarts::default(),
+            leaving: None,
             _alive: alive,
         })
     }

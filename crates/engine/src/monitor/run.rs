@@ -421,9 +421,12 @@ impl Run {
             probe.abandon();
         }
         std::mem::take(&mut self.execs).end(&mut monitor.clients);
-        // A failure here leaves something that the next repair finds by the container's id.
-        let _ = monitor.networks.detach(&self.record.id);
-        drop(self.network.take());
+        // Ports and names are free from here on; what makes the kernel wait comes after everybody was told. A failure leaves
+        // something that the next repair finds by the container's id.
+        monitor.leaving = self
+            .network
+            .take()
+            .and_then(|network| monitor.networks.leave(&self.record.id, network).ok());
         let _ = self.container.delete(true);
         Outcome {
             started: Some(self.started),

@@ -7,14 +7,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use kernel::netlink::Cidr;
 
 use crate::{Endpoint, Error, Networks};
-
-/// How long a container may be on another network before its server notices.
-const MEMBERSHIP: Duration = Duration::from_millis(500);
 
 /// Times of files are no finer than the kernel's tick: within this of a change there may be another
 /// one with the same time.
@@ -24,9 +21,9 @@ const TICK: Duration = Duration::from_millis(50);
 pub(super) struct Names {
     networks: Networks,
     container: String,
-    /// Ids of the networks it is on, and when that was found.
+    /// Ids of the networks it is on, and when anybody had joined or left one last.
     member_of: Vec<String>,
-    found: Option<Instant>,
+    joined: Option<SystemTime>,
     /// When the directories of leases had changed last, when they were read.
     read: Vec<SystemTime>,
     table: Table,
@@ -48,7 +45,7 @@ impl Names {
             networks,
             container,
             member_of: Vec::new(),
-            found: None,
+            joined: None,
             read: Vec::new(),
             table: Table::default(),
         }
@@ -56,18 +53,18 @@ impl Names {
 
     /// The table as of now. When the leases cannot be read, what they said before still holds.
     pub(super) fn table(&mut self) -> &Table {
-        if self.found.is_none_or(|found| found.elapsed() >= MEMBERSHIP) {
+        let joined = changed(self.networks.state_directory());
+        if self.joined != Some(joined) || is_recent(&joined) {
             let known = self.networks.networks_of(&self.container);
             self.member_of = known.unwrap_or_else(|_| std::mem::take(&mut self.member_of));
-            self.found = Some(Instant::now());
+            self.joined = Some(joined);
         }
         let changed: Vec<SystemTime> = self
             .member_of
             .iter()
             .map(|id| changed(&self.networks.endpoints_directory(id)))
             .collect();
-        let recent = |time: &SystemTime| time.elapsed().is_ok_and(|passed| passed < TICK);
-        if (changed != self.read || changed.iter().any(recent))
+        if (changed != self.read || changed.iter().any(is_recent))
             && let Ok(table) = self.load()
         {
             self.table = table;
@@ -87,6 +84,11 @@ impl Names {
         }
         Ok(table)
     }
+}
+
+/// Whether something may have changed since without another time to show it.
+fn is_recent(time: &SystemTime) -> bool {
+    time.elapsed().is_ok_and(|passed| passed < TICK)
 }
 
 fn changed(directory: &Path) -> SystemTime {

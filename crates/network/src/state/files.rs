@@ -122,6 +122,12 @@ fn make_directory(path: &Path) -> Result<(), Error> {
         .map_err(failed("cannot create", path))
 }
 
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    unless_missing(fs::rename(from, to))
+        .map(|_| ())
+        .map_err(failed("cannot rename", from))
+}
+
 pub(super) fn remove(path: &Path) -> Result<(), Error> {
     unless_missing(fs::remove_file(path))
         .map(|_| ())
@@ -148,10 +154,13 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// The leases in a directory; one that is removed meanwhile is none.
+/// The leases in a directory, without those of containers that have ended; one that is removed
+/// meanwhile is none.
 pub(crate) fn endpoints(directory: &Path) -> Result<Vec<Endpoint>, Error> {
     let read = |name: &String| read(&directory.join(name)).transpose();
-    names(directory)?.iter().filter_map(read).collect()
+    let names = names(directory)?;
+    let leases = names.iter().filter(|name| name.ends_with(".json"));
+    leases.filter_map(read).collect()
 }
 
 /// Claims an address for a container; says who has it when somebody does.
@@ -197,6 +206,25 @@ pub(super) fn lock(directory: &Path) -> Result<File, Error> {
     let opened = File::open(directory).map_err(failed("cannot open", directory))?;
     opened.lock().map_err(failed("cannot lock", directory))?;
     Ok(opened)
+}
+
+/// Locks a file for as long as the descriptor lives, whatever name it gets; none when somebody else
+/// has it, or when it is gone.
+pub(super) fn try_lock(path: &Path) -> Result<Option<File>, Error> {
+    let Some(file) = unless_missing(File::open(path)).map_err(failed("cannot open", path))? else {
+        return Ok(None);
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(failed("cannot lock", path)(error)),
+    }
+}
+
+/// Marks a directory as changed for whoever looks at its time. Nobody looking is no harm.
+pub(super) fn touch(directory: &Path) {
+    let now = std::time::SystemTime::now();
+    let _ = File::open(directory).and_then(|directory| directory.set_modified(now));
 }
 
 /// Whether a kernel parameter of the calling thread's namespaces is 1.
