@@ -24,6 +24,6 @@ mod compose;
 mod crash;
 mod explain;
 mod host;
-mod runtime;
 mod network;
+mod runtime;
 mod spine;

@@ -66,8 +66,7 @@ impl Engine {
             self.await_end(record, Some(init))?;
             return Ok(Stopped::default());
         }
-        self.container(&record.id)?
-            .kill(Signal::KILL.as_raw(), true)?;
+        self.kill_all_of(&record.id)?;
         self.await_end(record, Some(init))?;
         let killed = signal != Signal::KILL;
         Ok(Stopped {
@@ -167,6 +166,15 @@ impl Engine {
     /// What the runtime knows of a running container.
     pub(crate) fn container(&self, id: &str) -> Result<Container> {
         Ok(Container::load(&self.paths.runtime(), id)?)
+    }
+
+    /// Kills every process of a container. When its monitor has cleared it away meanwhile, there is none.
+    fn kill_all_of(&self, id: &str) -> Result<()> {
+        match Container::load(&self.paths.runtime(), id) {
+            Ok(container) => Ok(container.kill(Signal::KILL.as_raw(), true)?),
+            Err(runtime::Error::Missing { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Waits until nobody answers for the container: all is written down and undone.

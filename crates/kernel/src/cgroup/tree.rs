@@ -414,11 +414,15 @@ fn kill_unified(directory: &Path) -> Result<bool, Error> {
             });
         }
     };
-    if populated {
-        let file = directory.join("cgroup.kill");
-        write(&file, "1").map_err(Error::write(&file, "1"))?;
+    if !populated {
+        return Ok(false);
     }
-    Ok(populated)
+    let file = directory.join("cgroup.kill");
+    match write(&file, "1") {
+        // Its last process ended, and somebody else removed the group, since we looked.
+        Err(error) if gone(&error) => Ok(false),
+        written => written.map(|()| true).map_err(Error::write(&file, "1")),
+    }
 }
 
 fn pids_below(directory: &Path) -> Result<Vec<i32>, Error> {
