@@ -84,6 +84,6 @@ pub fn prune(
     }
     store.untag(&removed)?;
     let mut reclaimed = store.collect()?;
-    reclaimed.bytes += store.remove_partials()?;
+    reclaimed.bytes += store.remove_partials(std::time::Duration::ZERO)?;
     Ok((removed, reclaimed))
 }

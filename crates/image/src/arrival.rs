@@ -4,12 +4,16 @@
 //! Several are on their way at once, each with its own pipeline
 //! (`layer/pipeline.rs`). A blob another process fetches is waited for: locks
 //! are taken in the order of digests, so two pulls never wait for each other.
+//!
+//! What a failed arrival received stays only where it helps: when a registry or
+//! the network failed for now, for the next attempt to go on from there (a day
+//! long). In every other case it goes, finished blobs included.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::thread::Scope;
+use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,10 +24,15 @@ use crate::error::file;
 use crate::layer::pipeline::{self, Failure, Input, Step};
 use crate::layer::{Limits, Unpacked};
 use crate::registry::{Delivery, Session};
-use crate::store::{Entry, LayerRecord, Partial, Staging, chain_ids};
+use crate::store::{LayerRecord, Partial, Staging, chain_ids};
 use crate::{
     Descriptor, Digest, Error, Event, ImageConfig, LayerState, Manifest, Progress, Reference, Store,
 };
+
+mod commit;
+
+pub(crate) use commit::Arrived;
+use commit::Fresh;
 
 /// Pipelines at once: enough to hide latency, few enough for memory.
 const AT_ONCE: usize = 5;
@@ -33,112 +42,11 @@ const CHANNEL: usize = 8;
 const REPORT: Duration = Duration::from_millis(100);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
-/// A layer that is here, or about to be.
-pub(crate) enum Arrived {
-    /// Blob and tree were here before.
-    Here {
-        directory: PathBuf,
-        record: LayerRecord,
-    },
-    /// Its tree waits for a name.
-    Unpacked(Box<Fresh>),
-    /// Only the blob was missing.
-    BlobOnly {
-        partial: Partial,
-        directory: PathBuf,
-        record: LayerRecord,
-        digest: Digest,
-    },
-    /// The manifest names an earlier layer again.
-    Twice(usize),
-}
-
-/// An unpacked layer without a name.
-pub(crate) struct Fresh {
-    blob: Digest,
-    diff_id: Digest,
-    partial: Partial,
-    /// Whether the blob came as well, or was here.
-    fetched: bool,
-    staging: Staging,
-    unpacked: Option<Unpacked>,
-    record: Option<LayerRecord>,
-}
-
 /// A layer to get.
 struct Job {
     descriptor: Descriptor,
     diff_id: Digest,
     chain_id: Digest,
-}
-
-impl Arrived {
-    pub(crate) fn is_new(&self) -> bool {
-        matches!(self, Self::Unpacked(_) | Self::BlobOnly { .. })
-    }
-
-    /// The blob whose arrival people are waiting to hear of.
-    pub(crate) fn announced(&self) -> Option<&Digest> {
-        match self {
-            Self::Here { .. } | Self::Twice(_) => None,
-            Self::Unpacked(fresh) => Some(&fresh.blob),
-            Self::BlobOnly { digest, .. } => Some(digest),
-        }
-    }
-
-    pub(crate) fn size(&self) -> u64 {
-        match self {
-            Self::Here { record, .. } | Self::BlobOnly { record, .. } => record.size,
-            Self::Unpacked(fresh) => fresh.record.as_ref().map_or(0, |record| record.size),
-            Self::Twice(_) => 0,
-        }
-    }
-
-    /// Where the tree is now; `below` are the trees of the layers before it.
-    fn directory(&self, below: &[PathBuf]) -> PathBuf {
-        match self {
-            Self::Here { directory, .. } | Self::BlobOnly { directory, .. } => directory.clone(),
-            Self::Unpacked(fresh) => fresh.staging.root(),
-            Self::Twice(first) => below[*first].clone(),
-        }
-    }
-
-    /// Whether the tree is right only on top of the layers it came with.
-    fn is_dependent(&self) -> bool {
-        match self {
-            Self::Here { record, .. } | Self::BlobOnly { record, .. } => record.chain_id.is_some(),
-            Self::Unpacked(fresh) => fresh.record.as_ref().is_some_and(|r| r.chain_id.is_some()),
-            Self::Twice(_) => false,
-        }
-    }
-
-    /// Removes the bytes of a blob that was received for nothing.
-    fn forget(&self) -> Result<(), Error> {
-        match self {
-            Self::Here { .. } | Self::Twice(_) => Ok(()),
-            Self::BlobOnly { partial, .. } => partial.remove(),
-            Self::Unpacked(fresh) => fresh.partial.remove(),
-        }
-    }
-
-    /// Gives blob and tree their names; all bytes are synced by now.
-    pub(crate) fn commit(&mut self, store: &Store) -> Result<(), Error> {
-        match self {
-            Self::Here { .. } | Self::Twice(_) => Ok(()),
-            Self::BlobOnly { partial, .. } => store.commit_partial(partial),
-            Self::Unpacked(fresh) => {
-                if fresh.fetched {
-                    store.commit_partial(&fresh.partial)?;
-                } else {
-                    fresh.partial.remove()?;
-                }
-                match &fresh.record {
-                    Some(record) => store.commit_layer(&mut fresh.staging, record).map(drop),
-                    None => Ok(()),
-                }
-            }
-        }
-    }
 }
 
 /// Where bytes come from.
@@ -176,6 +84,65 @@ pub(crate) struct Arrival<'scope, 'env> {
     pub(crate) supply: Supply<'scope>,
     /// Where the threads of the layers live.
     pub(crate) scope: &'scope Scope<'scope, 'env>,
+    /// What it began to receive.
+    pub(crate) begun: &'env Begun,
+}
+
+/// The blobs an arrival began to receive, for when it fails.
+#[derive(Default)]
+pub(crate) struct Begun(Mutex<Vec<Digest>>);
+
+impl Begun {
+    fn note(&self, digest: &Digest) {
+        if let Ok(mut all) = self.0.lock() {
+            all.push(digest.clone());
+        }
+    }
+
+    /// After `error`, with all threads ended: keeps what can be resumed and removes the rest.
+    pub(crate) fn give_up(&self, store: &Store, error: &Error) -> Result<(), Error> {
+        let begun = self.0.lock().map(|all| all.clone()).unwrap_or_default();
+        for digest in begun {
+            let partial = store.try_partial(&digest)?;
+            if let Some(partial) = partial
+                && (partial.length == 0 || !error.is_temporary())
+            {
+                partial.remove()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Brings an image whose blobs are all in files.
+pub(crate) fn install(
+    store: &Store,
+    progress: &dyn Progress,
+    files: &BTreeMap<Digest, PathBuf>,
+    documents: &Documents,
+    config: &ImageConfig,
+    references: &[Naming],
+) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(file("start a runtime for", store.layout()))?;
+    let begun = Begun::default();
+    let result = thread::scope(|scope| {
+        let arrival = Arrival {
+            store,
+            progress,
+            supply: Supply::Files(files),
+            scope,
+            begun: &begun,
+        };
+        let arrived = runtime.block_on(arrival.layers(&documents.manifest, config))?;
+        arrival.commit(documents, config, arrived, references)
+    });
+    if let Err(error) = &result {
+        begun.give_up(store, error)?;
+    }
+    result
 }
 
 impl Arrival<'_, '_> {
@@ -243,6 +210,7 @@ impl Arrival<'_, '_> {
                     partial.remove()?;
                     return Ok(Locked::Here(directory, record));
                 }
+                self.begun.note(&job.descriptor.digest);
                 return Ok(Locked::Missing(partial));
             }
             if !told {
@@ -271,18 +239,8 @@ impl Arrival<'_, '_> {
                     .await
                     .map(|done| done.arrived(job, partial))
             }
-            Err(error) => {
-                self.give_up(&error, partial)?;
-                Err(error)
-            }
-            Ok(done) => Ok(done.arrived(job, partial)),
+            attempt => attempt.map(|done| done.arrived(job, partial)),
         }
-    }
-
-    /// What was received stays for the next attempt, unless it is wrong or the disk is full.
-    fn give_up(&self, error: &Error, partial: Partial) -> Result<(), Error> {
-        let keep = matches!(error, Error::Registry(error) if error.is_temporary());
-        if keep { Ok(()) } else { partial.remove() }
     }
 
     async fn attempt(&self, job: &Job, partial: &mut Partial) -> Result<Done, Error> {
@@ -331,7 +289,7 @@ impl Arrival<'_, '_> {
         let result = result.unwrap_or_else(|_| unreachable!("a pipeline sends its result"));
         // When the registry failed, the pipeline only saw its stream end early.
         delivered?;
-        let unpacked = result.map_err(|failure| self.worded(job, failure))?;
+        let unpacked = result.map_err(|failure| self.worded(&job.descriptor, failure))?;
         Ok(Done {
             here,
             staging,
@@ -394,131 +352,13 @@ impl Arrival<'_, '_> {
         })
     }
 
-    fn worded(&self, job: &Job, failure: Failure) -> Error {
-        let digest = job.descriptor.digest.clone();
+    fn worded(&self, blob: &Descriptor, failure: Failure) -> Error {
+        let digest = blob.digest.clone();
         match failure {
             Failure::Mismatch(mismatch) => Error::Mismatch(mismatch),
             Failure::Store(error) => file("keep", &self.store.blob_path(&digest))(error),
             Failure::Layer(source) => Error::Layer { digest, source },
         }
-    }
-
-    /// Makes the image visible under `entries`: bytes first, then their names,
-    /// then the names of the whole.
-    pub(crate) fn commit(
-        &self,
-        documents: &Documents,
-        config: &ImageConfig,
-        arrived: Vec<Arrived>,
-        references: &[Naming],
-    ) -> Result<(), Error> {
-        let mut finished = arrived;
-        if let Err(error) = self.finish_layers(&documents.manifest, config, &mut finished) {
-            // The bytes are right but the layer is not: nobody will want them again.
-            for layer in &finished {
-                layer.forget()?;
-            }
-            return Err(error);
-        }
-        let new = finished.iter().any(Arrived::is_new);
-        if new {
-            self.store.sync_layers()?;
-        }
-        for layer in &mut finished {
-            layer.commit(self.store)?;
-        }
-        if new {
-            self.store.sync_blobs()?;
-            self.store.sync_layer_names()?;
-        }
-        for (digest, bytes) in &documents.all {
-            self.store.write_blob_as(digest, bytes)?;
-        }
-        for digest in finished.iter().filter_map(Arrived::announced) {
-            self.layer_event(digest, LayerState::Complete);
-        }
-        for naming in references {
-            self.store.record(Entry {
-                reference: naming.reference.clone(),
-                id: documents.manifest.config.digest.clone(),
-                target: documents.target.clone(),
-                manifest: documents.descriptor.digest.clone(),
-                size: finished.iter().map(Arrived::size).sum(),
-                created: config.created.clone(),
-                repo_digest: naming
-                    .source
-                    .as_ref()
-                    .map(|r| r.with_digest(&documents.target.digest)),
-                stand_in: None,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Decides, bottom first, what depends on the layers below, and describes each tree.
-    fn finish_layers(
-        &self,
-        manifest: &Manifest,
-        config: &ImageConfig,
-        arrived: &mut [Arrived],
-    ) -> Result<(), Error> {
-        let chain = chain_ids(&config.rootfs.diff_ids);
-        let mut lower: Vec<PathBuf> = Vec::new();
-        for (at, layer) in arrived.iter_mut().enumerate() {
-            if let Arrived::Unpacked(fresh) = layer {
-                let below: Vec<PathBuf> = lower.iter().rev().cloned().collect();
-                self.finish(fresh, &below, &chain[at], &manifest.layers[at].digest)?;
-            }
-            let directory = layer.directory(&lower);
-            lower.push(directory);
-        }
-        self.check_repeated(manifest, arrived)
-    }
-
-    /// A layer that depends on those below cannot stand in two places.
-    fn check_repeated(&self, manifest: &Manifest, arrived: &[Arrived]) -> Result<(), Error> {
-        for layer in arrived {
-            if let Arrived::Twice(first) = layer
-                && arrived[*first].is_dependent()
-            {
-                return Err(Error::NotAnImage {
-                    digest: manifest.layers[*first].digest.clone(),
-                    reason: "it is a layer that depends on those below it, and is there twice"
-                        .to_owned(),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(
-        &self,
-        fresh: &mut Fresh,
-        below: &[PathBuf],
-        chain_id: &Digest,
-        blob: &Digest,
-    ) -> Result<(), Error> {
-        let Some(unpacked) = fresh.unpacked.take() else {
-            return Ok(());
-        };
-        let finished = unpacked.finish(below);
-        let (unpacked, dependent) = finished.map_err(|source| Error::Layer {
-            digest: blob.clone(),
-            source,
-        })?;
-        for text in &unpacked.notes {
-            let text = format!("layer {}: {text}", blob.short());
-            self.progress.event(Event::Note { text: &text });
-        }
-        let record = LayerRecord {
-            diff_id: fresh.diff_id.clone(),
-            chain_id: dependent.then(|| chain_id.clone()),
-            size: unpacked.size,
-            entries: unpacked.entries,
-        };
-        fresh.staging.describe(&record)?;
-        fresh.record = Some(record);
-        Ok(())
     }
 
     fn layer_event(&self, digest: &Digest, state: LayerState) {
@@ -547,7 +387,7 @@ impl Done {
             (None, Some(staging)) => Arrived::Unpacked(Box::new(Fresh {
                 blob: job.descriptor.digest,
                 diff_id: job.diff_id,
-                partial,
+                partial: Some(partial),
                 fetched: self.fetched,
                 staging,
                 unpacked: self.unpacked,

@@ -11,9 +11,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
-use std::thread;
 
-use crate::arrival::{Arrival, Documents, Naming, Supply};
+use crate::arrival::{Documents, Naming, install};
 use crate::error::file;
 use crate::layer::Limits;
 use crate::layer::pipeline::{self, Failure, Input};
@@ -324,19 +323,12 @@ fn from_blobs(store: &Store, entry: &Entry) -> Result<(), Error> {
         reference: entry.reference.clone(),
         source: entry.repo_digest.clone(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(file("start a runtime for", store.layout()))?;
-    thread::scope(|scope| {
-        let supply = Supply::Files(&nothing);
-        let arrival = Arrival {
-            store,
-            progress: &crate::Silent,
-            supply,
-            scope,
-        };
-        let arrived = runtime.block_on(arrival.layers(&documents.manifest, &config))?;
-        arrival.commit(&documents, &config, arrived, &[naming])
-    })
+    install(
+        store,
+        &crate::Silent,
+        &nothing,
+        &documents,
+        &config,
+        &[naming],
+    )
 }

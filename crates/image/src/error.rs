@@ -125,6 +125,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it may help to try again later: only what a registry or the network says.
+    pub(crate) fn is_temporary(&self) -> bool {
+        matches!(self, Self::Registry(error) if error.is_temporary())
+    }
+
     /// Whether a full disk, or a full quota, is the cause.
     pub(crate) fn is_disk_full(&self) -> bool {
         match self {

@@ -36,6 +36,8 @@ pub struct Layer {
     pub directory: PathBuf,
     /// Bytes of the files of this layer alone.
     pub size: u64,
+    /// Whether it says anything of the root directory itself.
+    pub describes_root: bool,
 }
 
 impl Image {

@@ -17,6 +17,7 @@ mod pull;
 mod push;
 mod reference;
 pub mod registry;
+mod remove;
 mod snapshot;
 pub mod store;
 

@@ -9,8 +9,9 @@ mod resolve;
 pub(crate) use resolve::choose;
 
 use std::thread;
+use std::time::Duration;
 
-use crate::arrival::{Arrival, Arrived, Naming, Supply};
+use crate::arrival::{Arrival, Arrived, Begun, Naming, Supply};
 use crate::registry::Session;
 use crate::store::stored;
 use crate::{Digest, Error, Event, Image, Platform, Progress, Reference, Store};
@@ -63,6 +64,7 @@ pub(crate) fn pull_as(
         .enable_all()
         .build();
     let runtime = runtime.map_err(crate::error::file("start a runtime for", store.layout()))?;
+    let begun = Begun::default();
     let pulled = thread::scope(|scope| {
         let supply = Supply::Registry(&session);
         let arrival = Arrival {
@@ -70,6 +72,7 @@ pub(crate) fn pull_as(
             progress,
             supply,
             scope,
+            begun: &begun,
         };
         let pull = Pull {
             store,
@@ -82,9 +85,12 @@ pub(crate) fn pull_as(
         };
         runtime.block_on(pull.run())
     });
-    if pulled.as_ref().is_err_and(Error::is_disk_full) {
-        // What could be resumed would only keep the disk full.
-        store.remove_partials()?;
+    if let Err(error) = &pulled {
+        begun.give_up(store, error)?;
+        if error.is_disk_full() {
+            // What others could resume would only keep the disk full.
+            store.remove_partials(Duration::ZERO)?;
+        }
     }
     pulled
 }

@@ -21,16 +21,17 @@ impl Snapshot {
     /// Makes `upper` and `work` below `dir`, and pins the image's layers in the
     /// store for as long as `dir` exists: removing `dir` is all there is to undo.
     ///
-    /// `upper` starts with mode, owner and times of the image's root, since it
-    /// is what the kernel shows as the root of the mount.
+    /// `upper` starts with mode, owner and times of the image's root (of the topmost layer
+    /// that describes it), since it is what the kernel shows as the root of the mount.
     pub fn prepare(store: &Store, image: &Image, dir: &Path) -> Result<Self, Error> {
         store.pin(image, dir)?;
         let (upper, work) = (dir.join("upper"), dir.join("work"));
         crate::store::make_directory(dir)?;
         crate::store::make_directory(&upper)?;
         crate::store::make_directory(&work)?;
-        if let Some(top) = image.layers.last() {
-            crate::layer::copy_attributes(&top.directory, &upper)?;
+        let describing = image.layers.iter().rfind(|layer| layer.describes_root);
+        if let Some(layer) = describing.or(image.layers.first()) {
+            crate::layer::copy_attributes(&layer.directory, &upper)?;
         }
         Ok(Self::of(image, dir))
     }

@@ -1096,3 +1096,190 @@ fn a_directory_nobody_describes_looks_as_it_does_below() {
     assert_eq!(tree[Path::new("tmp")], "dir 1777 0:0");
     assert_eq!(tree[Path::new("new")], "dir 755 0:0");
 }
+
+#[test]
+fn a_whiteout_below_a_link_of_its_layer_hides_what_the_link_leads_to() {
+    if !can_run() {
+        return;
+    }
+    let bench = Bench::new();
+    let below = Tar::default()
+        .dir("usr/lib", 0o755)
+        .file("usr/lib/old", "1")
+        .file("usr/lib/stays", "1")
+        .file("lib/old", "1")
+        .end();
+    let above = Tar::default()
+        .symlink("lib", "usr/lib")
+        .file("lib/.wh.old", "")
+        .file("lib/new", "2")
+        .end();
+    let layers = bench.load(&[below, above]).unwrap();
+    let tree = describe(&layers[1]);
+    assert_eq!(tree[Path::new("lib")], "-> usr/lib 777 0:0");
+    assert!(tree[Path::new("usr/lib/old")].starts_with("whiteout"));
+    assert!(tree[Path::new("usr/lib/new")].starts_with('2'));
+    assert_eq!(tree.len(), 6, "{tree:#?}");
+}
+
+/// In an image, the layer that depends on those below is another tree in each place.
+#[test]
+fn a_layer_that_depends_on_those_below_may_be_there_twice() {
+    if !can_run() {
+        return;
+    }
+    let bench = Bench::new();
+    let first = Tar::default().dir("tmp", 0o1777).file("a", "first").end();
+    let dependent = Tar::default()
+        .hardlink("b", "a")
+        .file("tmp/x", "")
+        .file(".wh.gone", "")
+        .end();
+    let second = Tar::default()
+        .dir("tmp", 0o700)
+        .file("a", "second")
+        .file("gone", "")
+        .end();
+    let layers = [first, dependent.clone(), second, dependent];
+    let layers = bench.load(&layers).unwrap();
+    let trees: Vec<_> = layers.iter().map(|layer| describe(layer)).collect();
+    let at = |layer: usize, path: &str| trees[layer].get(Path::new(path)).map(String::as_str);
+    assert_eq!(at(1, "b"), Some("first 644 0:0"));
+    assert_eq!(at(1, "tmp"), Some("dir 1777 0:0"));
+    assert_eq!(at(1, "gone"), None);
+    assert_eq!(at(3, "b"), Some("second 644 0:0"));
+    assert_eq!(at(3, "tmp"), Some("dir 700 0:0"));
+    assert_eq!(at(3, "gone"), Some("whiteout 0 0:0"));
+}
+
+/// The same layer on other layers, in another image, is another tree too.
+#[test]
+fn a_layer_that_depends_on_those_below_is_not_shared_with_other_images() {
+    if !can_run() {
+        return;
+    }
+    let bench = Bench::new();
+    let above = Tar::default().file("tmp/x", "").end();
+    for mode in [0o1777, 0o750] {
+        let below = Tar::default().dir("tmp", mode).end();
+        let layers = bench.load(&[below, above.clone()]).unwrap();
+        let tree = describe(&layers[1]);
+        assert_eq!(tree[Path::new("tmp")], format!("dir {mode:o} 0:0"));
+    }
+}
+
+#[test]
+fn a_hard_link_through_a_link_of_its_layer_reaches_the_layers_below() {
+    if !can_run() {
+        return;
+    }
+    let bench = Bench::new();
+    let below = Tar::default().file("usr/lib/a", "below").end();
+    let above = Tar::default()
+        .symlink("lib", "usr/lib")
+        .hardlink("b", "lib/a")
+        .hardlink("c", "b")
+        .file("b", "replaced")
+        .end();
+    let layers = bench.load(&[below, above]).unwrap();
+    let read = |name: &str| fs::read_to_string(layers[1].join(name)).unwrap();
+    assert_eq!((read("b"), read("c")), ("replaced".into(), "below".into()));
+}
+
+/// What directories pass on to files made in them must not reach the layer's own files.
+#[test]
+fn files_take_nothing_from_their_directory() {
+    if !can_run() {
+        return;
+    }
+    let bench = Bench::new();
+    // user::rwx, user:7:rwx, group::rwx, mask::rwx, other::---; as setfacl -d writes it.
+    let acl: Vec<u8> = [
+        &2u32.to_le_bytes()[..],
+        &[1, 0, 7, 0, 255, 255, 255, 255],
+        &[2, 0, 7, 0, 7, 0, 0, 0],
+        &[4, 0, 7, 0, 255, 255, 255, 255],
+        &[16, 0, 7, 0, 255, 255, 255, 255],
+        &[32, 0, 0, 0, 255, 255, 255, 255],
+    ]
+    .concat();
+    let dir = Entry {
+        gid: 50,
+        xattrs: vec![(b"system.posix_acl_default".to_vec(), acl.clone())],
+        ..Entry::plain(b"d/".to_vec(), Kind::Directory, 0o2775, 0)
+    };
+    let layer = Tar::default()
+        .entry(&dir, b"")
+        .file("d/file", "")
+        .dir("d/sub", 0o755)
+        .symlink("d/link", "x")
+        .end();
+    let layers = bench.load(&[layer]).unwrap();
+    let tree = describe(&layers[0]);
+    assert_eq!(tree[Path::new("d")], "dir 2775 0:50");
+    assert_eq!(tree[Path::new("d/file")], " 644 0:0");
+    assert_eq!(tree[Path::new("d/sub")], "dir 755 0:0");
+    assert_eq!(tree[Path::new("d/link")], "-> x 777 0:0");
+    let mut value = [0u8; 256];
+    let mut acl_of = |path: &str, name: &str| {
+        let length = rustix::fs::getxattr(layers[0].join(path), name, &mut value[..]);
+        length.map(|length| value[..length].to_vec()).ok()
+    };
+    assert_eq!(acl_of("d", "system.posix_acl_default"), Some(acl));
+    assert_eq!(acl_of("d/sub", "system.posix_acl_default"), None);
+    assert_eq!(acl_of("d/file", "system.posix_acl_access"), None);
+}
+
+/// The root of a container looks as the topmost layer that describes it says.
+#[test]
+fn a_layer_that_does_not_describe_the_root_leaves_it_alone() {
+    if !can_run() {
+        return;
+    }
+    let bench = Bench::new();
+    let below = Tar::default().dir(".", 0o711).file("a", "").end();
+    let above = Tar::default().file("b", "").end();
+    bench.load(&[below, above]).unwrap();
+    let image = bench.store.find("t:1").unwrap();
+    let container = bench.root.join("container");
+    let snapshot = image::Snapshot::prepare(&bench.store, &image, &container).unwrap();
+    let mode = fs::metadata(&snapshot.upper).unwrap().mode();
+    assert_eq!(mode & 0o7777, 0o711);
+}
+
+#[test]
+fn of_a_load_that_fails_no_good_layer_stays_either() {
+    if !can_run() {
+        return;
+    }
+    let bench = Bench::new();
+    let good = Tar::default().file("a", &"text ".repeat(10_000)).end();
+    let bad = Tar::default().symlink(".", "/").end();
+    for layers in [[good.clone(), bad.clone()], [bad, good]] {
+        assert!(bench.load(&layers).unwrap_err().contains("root of a layer"));
+    }
+}
+
+/// More levels than a process may have open files.
+#[test]
+fn a_very_deep_tree_is_made_replaced_and_removed() {
+    if !can_run() {
+        return;
+    }
+    let bench = Bench::new();
+    let deep = "d/".repeat(2000);
+    let layers = bench
+        .load(&[Tar::default().file(format!("{deep}file"), "x").end()])
+        .unwrap();
+    assert_eq!(fs::read_dir(layers[0].join("d")).unwrap().count(), 1);
+    bench
+        .load(&[Tar::default()
+            .file(format!("{deep}file"), "x")
+            .file("d", "y")
+            .end()])
+        .unwrap();
+    let removed = bench.store.entries().unwrap();
+    bench.store.untag(&removed).unwrap();
+    bench.store.collect().unwrap();
+    bench.nothing_left("a very deep tree");
+}

@@ -39,10 +39,7 @@ impl Contents {
         let mut reader = Reader::new(BufReader::with_capacity(256 << 10, decoder));
         let mut contents = Self::default();
         while let Some(entry) = reader.next_entry().map_err(ArchiveError::Tar)? {
-            let Ok(parts) = clean(&entry.path) else {
-                continue;
-            };
-            let Ok(name) = String::from_utf8(parts.join(&b'/')) else {
+            let Some(name) = text_of(&entry.path) else {
                 continue;
             };
             match entry.kind {
@@ -107,10 +104,7 @@ impl Contents {
             Kind::Symlink => [directory.as_bytes(), b"/", target].concat(),
             _ => target.to_vec(),
         };
-        let target = clean(&target)
-            .ok()
-            .and_then(|parts| String::from_utf8(parts.join(&b'/')).ok());
-        if let Some(target) = target {
+        if let Some(target) = text_of(&target) {
             self.links.insert(name, target);
         }
     }
@@ -177,6 +171,11 @@ fn read(file: &Spooled) -> Result<Vec<u8>, Error> {
         });
     }
     fs::read(&file.path).map_err(crate::error::file("read", &file.path))
+}
+
+/// A name in the archive, when it can be one of ours.
+fn text_of(name: &[u8]) -> Option<String> {
+    String::from_utf8(clean(name).ok()?).ok()
 }
 
 /// `blobs/sha256/<hex>` promises its content.

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::thread;
 
 use super::ArchiveError;
-use crate::arrival::{Arrival, Documents, Naming, Supply};
+use crate::arrival::{Documents, Naming, install};
 use crate::config::{Empty, HealthCheck};
 use crate::layer::{Decoder, sniff};
 use crate::media_type::{
@@ -62,20 +61,7 @@ pub fn import(
         reference: options.reference.as_ref().map(stored),
         source: None,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(crate::error::file("start a runtime for", store.layout()))?;
-    thread::scope(|scope| {
-        let arrival = Arrival {
-            store,
-            progress,
-            supply: Supply::Files(&files),
-            scope,
-        };
-        let arrived = runtime.block_on(arrival.layers(&documents.manifest, &config))?;
-        arrival.commit(&documents, &config, arrived, &[naming])
-    })?;
+    install(store, progress, &files, &documents, &config, &[naming])?;
     Ok(documents.manifest.config.digest)
 }
 

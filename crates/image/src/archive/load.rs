@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use serde::Deserialize;
 
 use super::ArchiveError;
 use super::contents::Contents;
-use crate::arrival::{Arrival, Documents, Naming, Supply};
+use crate::arrival::{self, Documents, Naming};
 use crate::json::null_as_empty;
 use crate::layer::sniff;
 use crate::media_type::{self, OCI_CONFIG, OCI_MANIFEST, Packing};
@@ -274,20 +273,7 @@ fn install(
             source: None,
         });
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(crate::error::file("start a runtime for", store.layout()))?;
-    thread::scope(|scope| {
-        let arrival = Arrival {
-            store,
-            progress,
-            supply: Supply::Files(files),
-            scope,
-        };
-        let arrived = runtime.block_on(arrival.layers(&documents.manifest, &config))?;
-        arrival.commit(&documents, &config, arrived, &namings)
-    })?;
+    arrival::install(store, progress, files, &documents, &config, &namings)?;
     let unique: BTreeSet<Reference> = references.into_iter().collect();
     Ok(Loaded {
         id: documents.manifest.config.digest,

@@ -67,6 +67,14 @@ pub enum LayerError {
         /// Entries allowed.
         limit: u64,
     },
+    /// More to remember than memory is given for.
+    #[error(
+        "the names of its directories, links and whiteouts have more than {limit} bytes in all"
+    )]
+    TooManyPaths {
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// The plain archive is not the one the config names.
     #[error("its content has another diff id than the config says: {found} instead of {expected}")]
     DiffId {

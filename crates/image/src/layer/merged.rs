@@ -11,12 +11,16 @@ use std::path::PathBuf;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{self, Errno};
 
+use super::name::parts;
+
 const LINKS_LIMIT: usize = 40;
 const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// Something found in the merged view.
 pub(super) struct Found {
-    /// The directory of one layer it is in.
+    /// Which layer it is in, 0 for the topmost.
+    pub(super) layer: usize,
+    /// The directory of that layer it is in.
     pub(super) parent: OwnedFd,
     /// Its name there.
     pub(super) name: Vec<u8>,
@@ -24,55 +28,77 @@ pub(super) struct Found {
     pub(super) stat: Stat,
 }
 
-/// A directory of the merged view: the same path in each layer, topmost first.
-type Merged = Vec<OwnedFd>;
+/// A directory of the merged view: the same path in each layer that has it, topmost first.
+type Merged = Vec<(usize, OwnedFd)>;
 
-/// Finds `parts` in `layers` (roots, topmost first); links on the way are
-/// followed, one at the end is not.
-pub(super) fn find(layers: &[PathBuf], parts: &[Vec<u8>]) -> io::Result<Option<Found>> {
-    let roots = layers
-        .iter()
-        .map(|layer| fs::open(layer, DIRECTORY, Mode::empty()));
-    let roots: Merged = roots.collect::<io::Result<_>>()?;
-    let mut stack: Vec<Merged> = vec![visible(roots)?];
-    let mut todo: VecDeque<Vec<u8>> = parts.to_vec().into();
-    let mut links = 0;
-    while let Some(part) = todo.pop_front() {
-        if part == b".." {
-            if stack.len() > 1 {
-                stack.pop();
-            }
-            continue;
-        }
-        let Some(here) = stack.last() else {
-            return Ok(None);
-        };
-        let Some(found) = step(here, &part)? else {
-            return Ok(None);
-        };
-        if todo.is_empty() {
-            return Ok(Some(found));
-        }
-        match FileType::from_raw_mode(found.stat.st_mode) {
-            FileType::Directory => stack.push(descend(here, &part)?),
-            FileType::Symlink => {
-                links += 1;
-                if links > LINKS_LIMIT {
-                    return Err(Errno::LOOP);
-                }
-                let target = fs::readlinkat(&found.parent, &found.name[..], Vec::new())?;
-                if target.as_bytes().starts_with(b"/") {
-                    stack.truncate(1);
-                }
-                let target = target.as_bytes().split(|byte| *byte == b'/');
-                for piece in target.rev().filter(|piece| !matches!(*piece, b"" | b".")) {
-                    todo.push_front(piece.to_vec());
-                }
-            }
-            _ => return Ok(None),
-        }
+/// The merged view of some layers.
+pub(super) struct View {
+    root: Merged,
+}
+
+impl View {
+    /// The view of `layers`: their roots, topmost first.
+    pub(super) fn open(layers: &[PathBuf]) -> io::Result<Self> {
+        let roots = layers.iter().enumerate();
+        let roots = roots.map(|(at, layer)| Ok((at, fs::open(layer, DIRECTORY, Mode::empty())?)));
+        Ok(Self {
+            root: visible(roots.collect::<io::Result<_>>()?)?,
+        })
     }
-    Ok(None)
+
+    /// Finds `path`; links on the way are followed, one at the end is not.
+    pub(super) fn find(&self, path: &[u8]) -> io::Result<Option<Found>> {
+        let mut todo: VecDeque<Vec<u8>> = parts(path).map(<[u8]>::to_vec).collect();
+        // Only names are kept of the way back: open directories are few.
+        let mut here: Vec<Vec<u8>> = Vec::new();
+        let mut current: Option<Merged> = None;
+        let mut links = 0;
+        while let Some(part) = todo.pop_front() {
+            if part == b".." {
+                here.pop();
+                current = self.directory(&here)?;
+                continue;
+            }
+            let merged = current.as_ref().unwrap_or(&self.root);
+            let Some(found) = step(merged, &part)? else {
+                return Ok(None);
+            };
+            if todo.is_empty() {
+                return Ok(Some(found));
+            }
+            match FileType::from_raw_mode(found.stat.st_mode) {
+                FileType::Directory => {
+                    current = Some(descend(merged, &part)?);
+                    here.push(part);
+                }
+                FileType::Symlink => {
+                    links += 1;
+                    if links > LINKS_LIMIT {
+                        return Err(Errno::LOOP);
+                    }
+                    let target = fs::readlinkat(&found.parent, &found.name[..], Vec::new())?;
+                    if target.as_bytes().starts_with(b"/") {
+                        here.clear();
+                        current = None;
+                    }
+                    for piece in parts(target.as_bytes()).rev() {
+                        todo.push_front(piece.to_vec());
+                    }
+                }
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// A directory that was found before; none for the root.
+    fn directory(&self, path: &[Vec<u8>]) -> io::Result<Option<Merged>> {
+        let mut current = None;
+        for part in path {
+            current = Some(descend(current.as_ref().unwrap_or(&self.root), part)?);
+        }
+        Ok(current)
+    }
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY
@@ -82,7 +108,7 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 
 /// The topmost thing of that name, unless it is hidden.
 fn step(here: &Merged, part: &[u8]) -> io::Result<Option<Found>> {
-    for dir in here {
+    for (layer, dir) in here {
         match fs::statat(dir, part, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => {}
             Err(error) => return Err(error),
@@ -90,6 +116,7 @@ fn step(here: &Merged, part: &[u8]) -> io::Result<Option<Found>> {
             Ok(stat) => {
                 let parent = dir.try_clone().map_err(|_| Errno::MFILE)?;
                 return Ok(Some(Found {
+                    layer: *layer,
                     parent,
                     name: part.to_vec(),
                     stat,
@@ -103,9 +130,9 @@ fn step(here: &Merged, part: &[u8]) -> io::Result<Option<Found>> {
 /// The directory of that name in every layer whose part of it is visible.
 fn descend(here: &Merged, part: &[u8]) -> io::Result<Merged> {
     let mut below = Vec::new();
-    for dir in here {
+    for (layer, dir) in here {
         match fs::openat(dir, part, DIRECTORY, Mode::empty()) {
-            Ok(found) => below.push(found),
+            Ok(found) => below.push((*layer, found)),
             Err(Errno::NOENT) => {}
             // Anything but a directory hides what is below it.
             Err(Errno::NOTDIR | Errno::LOOP) => break,
@@ -118,7 +145,7 @@ fn descend(here: &Merged, part: &[u8]) -> io::Result<Merged> {
 /// Cuts what an opaque directory hides.
 fn visible(mut dirs: Merged) -> io::Result<Merged> {
     for at in 0..dirs.len() {
-        if is_opaque(&dirs[at])? {
+        if is_opaque(&dirs[at].1)? {
             dirs.truncate(at + 1);
             break;
         }

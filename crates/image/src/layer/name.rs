@@ -42,9 +42,9 @@ pub(crate) enum Meaning {
     Ignored,
 }
 
-/// The parts of a path below the root: no `/` in front, no `.`, and `..`
-/// stops at the root, as other tools have it.
-pub(crate) fn clean(name: &[u8]) -> Result<Vec<Vec<u8>>, InvalidName> {
+/// The path below the root: no `/` in front, no `.`, and `..` stops at the root,
+/// as other tools have it. Empty for the root itself.
+pub(crate) fn clean(name: &[u8]) -> Result<Vec<u8>, InvalidName> {
     if name.is_empty() {
         return Err(InvalidName::Empty);
     }
@@ -53,17 +53,22 @@ pub(crate) fn clean(name: &[u8]) -> Result<Vec<Vec<u8>>, InvalidName> {
             name: start_of(name),
         });
     }
-    let mut parts: Vec<Vec<u8>> = Vec::new();
+    let mut path: Vec<u8> = Vec::with_capacity(name.len().min(PATH_LIMIT));
     for part in name.split(|byte| *byte == b'/') {
         match part {
             b"" | b"." => {}
-            b".." => drop(parts.pop()),
+            b".." => path.truncate(split_last(&path).map_or(0, |(parents, _)| parents.len())),
             _ if part.len() > PART_LIMIT => {
                 return Err(InvalidName::TooLong {
                     name: start_of(part),
                 });
             }
-            _ => parts.push(part.to_vec()),
+            _ => {
+                if !path.is_empty() {
+                    path.push(b'/');
+                }
+                path.extend_from_slice(part);
+            }
         }
     }
     if name.len() > PATH_LIMIT {
@@ -71,7 +76,24 @@ pub(crate) fn clean(name: &[u8]) -> Result<Vec<Vec<u8>>, InvalidName> {
             name: start_of(name),
         });
     }
-    Ok(parts)
+    Ok(path)
+}
+
+/// The directory a clean path is in, and its last part; none for the root.
+pub(crate) fn split_last(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    if path.is_empty() {
+        return None;
+    }
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => Some((&path[..slash], &path[slash + 1..])),
+        None => Some((&[], path)),
+    }
+}
+
+/// The parts of a path or of a link's target that lead somewhere.
+pub(crate) fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/')
+        .filter(|part| !matches!(*part, b"" | b"."))
 }
 
 /// Reads the last part of a path (image-spec, layer.md, "Whiteouts").
@@ -98,12 +120,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn joined(name: &[u8]) -> Vec<u8> {
-        clean(name)
-            .unwrap_or_else(|error| panic!("{error}"))
-            .join(&b'/')
-    }
-
     #[test]
     fn paths_stay_below_the_root() {
         for (name, cleaned) in [
@@ -116,7 +132,7 @@ mod tests {
             (".", ""),
             ("/", ""),
         ] {
-            assert_eq!(joined(name.as_bytes()), cleaned.as_bytes(), "{name}");
+            assert_eq!(clean(name.as_bytes()), Ok(cleaned.into()), "{name}");
         }
         assert_eq!(clean(b""), Err(InvalidName::Empty));
         assert!(matches!(clean(b"a\0b"), Err(InvalidName::Nul { .. })));
@@ -148,11 +164,11 @@ mod tests {
     proptest! {
         #[test]
         fn no_name_leaves_the_root(name: Vec<u8>) {
-            if let Ok(parts) = clean(&name) {
-                for part in parts {
+            if let Ok(path) = clean(&name) {
+                for part in path.split(|byte| *byte == b'/').filter(|_| !path.is_empty()) {
                     prop_assert!(!part.is_empty() && part != b"." && part != b"..");
                     prop_assert!(!part.contains(&b'/') && !part.contains(&0));
-                    let _ = meaning(&part);
+                    let _ = meaning(part);
                 }
             }
         }

@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Store, remove_file, write_atomic};
 use crate::error::file;
@@ -125,8 +126,9 @@ impl Store {
         fs::rename(&partial.path, &path).map_err(file("name", &path))
     }
 
-    /// Removes every partial blob nobody is fetching; their bytes in all.
-    pub fn remove_partials(&self) -> Result<u64, Error> {
+    /// Removes every partial blob nobody is fetching and nobody wrote to for `age`;
+    /// their bytes in all.
+    pub fn remove_partials(&self, age: Duration) -> Result<u64, Error> {
         let dir = self.images.join("partial");
         let mut bytes = 0;
         for found in fs::read_dir(&dir).map_err(file("list", &dir))? {
@@ -134,8 +136,13 @@ impl Store {
             let Ok(partial) = File::open(&path) else {
                 continue;
             };
-            if partial.try_lock().is_ok() {
-                bytes += partial.metadata().map_or(0, |metadata| metadata.len());
+            let metadata = partial.metadata().map_err(file("read", &path))?;
+            let idle = metadata
+                .modified()
+                .ok()
+                .and_then(|time| time.elapsed().ok());
+            if idle.unwrap_or_default() >= age && partial.try_lock().is_ok() {
+                bytes += metadata.len();
                 remove_file(&path)?;
             }
         }

@@ -205,6 +205,7 @@ impl Store {
                 diff_id: diff_id.clone(),
                 directory,
                 size: record.size,
+                describes_root: record.describes_root,
             })
             .collect())
     }

@@ -1,9 +1,9 @@
 //! Unpacked layers, shared by every image and container that has them.
 //!
-//! A layer is known by its diff id. One that cannot be unpacked without the
-//! layers below it (a hard link to a file of theirs, a directory that appears
-//! only as part of a path) is known by its chain id instead: the digest over it
-//! and all that is below it (image-spec, config.md, "Layer ChainID").
+//! A layer is known by its diff id. One whose tree depends on the layers below it
+//! (a whiteout, a hard link to a file of theirs, a directory that appears only as
+//! part of a path) is known by its chain id instead: the digest over it and all
+//! that is below it (image-spec, config.md, "Layer ChainID").
 
 use std::fs::{self, File};
 use std::io;
@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::temporary::Temporary;
 use super::{Store, make_directory, remove_tree, unique, write_unsynced};
 use crate::error::{errno, file};
 use crate::{Digest, Error};
@@ -30,16 +31,19 @@ pub struct LayerRecord {
     pub size: u64,
     /// Entries of the archive.
     pub entries: u64,
+    /// Whether one of them describes the root directory.
+    #[serde(default = "yes")]
+    pub describes_root: bool,
+}
+
+/// Records without the field come from before it, when every root counted.
+fn yes() -> bool {
+    true
 }
 
 /// A directory where a layer is unpacked; removed unless committed.
 #[derive(Debug)]
-pub(crate) struct Staging {
-    directory: PathBuf,
-    /// Held so that others see the directory is in use.
-    _lock: File,
-    committed: bool,
-}
+pub(crate) struct Staging(Temporary);
 
 impl Store {
     /// The directories and records of an image's layers, bottom first.
@@ -89,22 +93,12 @@ impl Store {
 
     /// A new directory to unpack into.
     pub(crate) fn stage_layer(&self) -> Result<Staging, Error> {
-        let directory = self.layers.join(format!("{STAGING}{}", unique()));
-        remove_tree(&directory)?;
-        make_directory(&directory.join("fs"))?;
-        let lock = File::open(&directory).map_err(file("open", &directory))?;
-        lock.lock().map_err(file("lock", &directory))?;
-        // The root of a layer without an entry for it is what docker makes.
-        let root = directory.join("fs");
-        rustix::fs::chmod(&root, 0o755.into()).map_err(errno("chmod", &root))?;
-        Ok(Staging {
-            directory,
-            _lock: lock,
-            committed: false,
-        })
+        let staging = Staging(Temporary::make(&self.layers, STAGING)?);
+        make_directory(&staging.root())?;
+        Ok(staging)
     }
 
-    /// Gives a staged layer its name. Call it after [`Store::sync_layers`].
+    /// Gives a staged layer its name. Call it after [`Store::sync_all`].
     pub(crate) fn commit_layer(
         &self,
         staging: &mut Staging,
@@ -112,8 +106,8 @@ impl Store {
     ) -> Result<PathBuf, Error> {
         let key = record.chain_id.as_ref().unwrap_or(&record.diff_id);
         let directory = self.layers.join(layer_name(key));
-        match fs::rename(&staging.directory, &directory) {
-            Ok(()) => staging.committed = true,
+        match fs::rename(staging.0.path(), &directory) {
+            Ok(()) => staging.0.keep(),
             // It is there already: the same bytes, checked by whoever was first.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
             Err(error) => return Err(file("name", &directory)(error)),
@@ -121,10 +115,14 @@ impl Store {
         Ok(directory.join("fs"))
     }
 
-    /// Writes everything unpacked so far to the disk, in one go for all layers.
-    pub(crate) fn sync_layers(&self) -> Result<(), Error> {
-        let dir = File::open(&self.layers).map_err(file("open", &self.layers))?;
-        rustix::fs::syncfs(&dir).map_err(errno("sync", &self.layers))
+    /// Writes all bytes of blobs and layers to the disk, in one go.
+    pub(crate) fn sync_all(&self) -> Result<(), Error> {
+        // Twice on one filesystem costs nothing more.
+        for path in [&self.layers, &self.images] {
+            let dir = File::open(path).map_err(file("open", path))?;
+            rustix::fs::syncfs(&dir).map_err(errno("sync", path))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn sync_layer_names(&self) -> Result<(), Error> {
@@ -133,16 +131,8 @@ impl Store {
 
     /// Removes what crashed processes left below `layers/`.
     pub(super) fn clean_layers(&self) -> Result<(), Error> {
-        for name in self.layer_names()? {
-            let path = self.layers.join(&name);
-            let abandoned = name.starts_with(REMOVED)
-                || (name.starts_with(STAGING)
-                    && File::open(&path).is_ok_and(|dir| dir.try_lock().is_ok()));
-            if abandoned {
-                remove_tree(&path)?;
-            }
-        }
-        Ok(())
+        Temporary::clean(&self.layers, STAGING)?;
+        Temporary::clean(&self.layers, REMOVED)
     }
 
     /// The directory of a layer below `layers/`.
@@ -161,6 +151,9 @@ impl Store {
     pub(crate) fn remove_layer(&self, name: &str) -> Result<(), Error> {
         let path = self.layers.join(name);
         let old = self.layers.join(format!("{REMOVED}{}", unique()));
+        let lock = File::open(&path).map_err(file("open", &path))?;
+        // Held until it is gone, so that nobody else removes it at the same time.
+        let _ = lock.try_lock();
         fs::rename(&path, &old).map_err(file("remove", &path))?;
         remove_tree(&old)
     }
@@ -174,23 +167,15 @@ impl Store {
 impl Staging {
     /// The root of the tree.
     pub(crate) fn root(&self) -> PathBuf {
-        self.directory.join("fs")
+        self.0.path().join("fs")
     }
 
     /// Writes `layer.json`.
     pub(crate) fn describe(&self, record: &LayerRecord) -> Result<(), Error> {
-        let path = self.directory.join("layer.json");
+        let path = self.0.path().join("layer.json");
         let bytes =
             serde_json::to_vec(record).map_err(|error| file("write", &path)(error.into()))?;
         write_unsynced(&path, &bytes)
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        if !self.committed {
-            let _ = remove_tree(&self.directory);
-        }
     }
 }
 

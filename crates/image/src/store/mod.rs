@@ -20,12 +20,14 @@ mod index;
 mod layers;
 mod pin;
 mod spool;
+mod temporary;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 pub use blob::Partial;
 pub use gc::Reclaimed;
@@ -36,9 +38,12 @@ pub(crate) use layers::{Staging, chain_ids};
 pub(crate) use spool::{Spool, Spooled};
 
 use crate::Error;
-use crate::error::file;
+use crate::error::{errno, file};
+use crate::remove::remove_directory;
 
 const VERSION: u32 = 1;
+/// How long a blob that could not be finished waits to be resumed.
+const RESUMABLE: Duration = Duration::from_secs(24 * 3600);
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// The images and layers below one root directory.
@@ -103,7 +108,8 @@ impl Store {
     /// Removes what crashed processes left; quick, so every command that writes does it first.
     pub(crate) fn clean(&self) -> Result<(), Error> {
         self.clean_layers()?;
-        self.clean_spools()
+        self.clean_spools()?;
+        self.remove_partials(RESUMABLE).map(drop)
     }
 
     /// Keeps the collector away until the value is dropped.
@@ -194,9 +200,10 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
 
 /// Removes a tree; one that is gone already is no error.
 pub(crate) fn remove_tree(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file("remove", path)(error)),
-        _ => Ok(()),
+    let name = path.as_os_str().as_encoded_bytes();
+    match remove_directory(rustix::fs::CWD, name) {
+        Err(rustix::io::Errno::NOENT) => Ok(()),
+        other => other.map_err(errno("remove", path)),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Files that are not blobs yet: what an archive holds, on the filesystem of the
 //! store so that they become blobs by renaming.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use super::{Store, make_directory, remove_tree, unique};
+use super::temporary::Temporary;
+use super::{Store, unique};
 use crate::error::file;
 use crate::{Algorithm, Digest, Error, Hasher};
 
@@ -15,11 +16,7 @@ const PIECE: usize = 256 << 10;
 
 /// A directory of such files; removed with them.
 #[derive(Debug)]
-pub(crate) struct Spool {
-    directory: PathBuf,
-    /// Held so that others see it is in use.
-    _lock: File,
-}
+pub(crate) struct Spool(Temporary);
 
 /// One such file.
 #[derive(Clone, Debug)]
@@ -32,27 +29,12 @@ pub(crate) struct Spooled {
 impl Store {
     /// A new, empty spool.
     pub(crate) fn spool(&self) -> Result<Spool, Error> {
-        let directory = self.images.join(format!("{NAME}{}", unique()));
-        remove_tree(&directory)?;
-        make_directory(&directory)?;
-        let lock = File::open(&directory).map_err(file("open", &directory))?;
-        lock.lock().map_err(file("lock", &directory))?;
-        Ok(Spool {
-            directory,
-            _lock: lock,
-        })
+        Ok(Spool(Temporary::make(&self.images, NAME)?))
     }
 
     /// Removes the spools of crashed processes.
     pub(super) fn clean_spools(&self) -> Result<(), Error> {
-        for found in fs::read_dir(&self.images).map_err(file("list", &self.images))? {
-            let found = found.map_err(file("list", &self.images))?;
-            let spool = found.file_name().to_string_lossy().starts_with(NAME);
-            if spool && File::open(found.path()).is_ok_and(|dir| dir.try_lock().is_ok()) {
-                remove_tree(&found.path())?;
-            }
-        }
-        Ok(())
+        Temporary::clean(&self.images, NAME)
     }
 }
 
@@ -63,7 +45,7 @@ impl Spool {
         source: &mut dyn Read,
         algorithm: Algorithm,
     ) -> Result<Spooled, Error> {
-        let path = self.directory.join(unique());
+        let path = self.0.path().join(unique());
         let mut out = OpenOptions::new()
             .create_new(true)
             .write(true)
@@ -87,11 +69,5 @@ impl Spool {
                 .map_err(file("write", &path))?;
             size += count as u64;
         }
-    }
-}
-
-impl Drop for Spool {
-    fn drop(&mut self) {
-        let _ = remove_tree(&self.directory);
     }
 }
