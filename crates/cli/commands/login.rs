@@ -24,6 +24,9 @@ pub struct Args {
     /// File to keep the credentials in, instead of ~/.docker/config.json
     #[arg(long, value_name = "FILE", env = "REGISTRY_AUTH_FILE")]
     authfile: Option<std::path::PathBuf>,
+    /// Directory with certificates of the registry (*.crt, *.cert, *.key)
+    #[arg(long, value_name = "DIR")]
+    cert_dir: Option<std::path::PathBuf>,
     /// Require a TLS certificate somebody trusted vouches for
     #[arg(
         long,
@@ -46,11 +49,11 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     let credentials = given(&args, global)?;
     let options = Options {
         insecure: !args.tls_verify,
-        credentials: Some(credentials.clone()),
         auth_file: args.authfile.clone(),
+        certificates: args.cert_dir.clone(),
         ..Options::default()
     };
-    log_in(&registry, &options)?;
+    let credentials = log_in(&registry, credentials, &options)?;
     let place = credentials::store(&registry, &credentials, args.authfile.as_deref())?;
     global.note(format_args!(
         "credentials for {registry} are kept in {}",

@@ -2,6 +2,7 @@
 //! the crate that does the work, and prints. The table of all verbs is in
 //! `args.rs`.
 
+pub mod artifact;
 pub mod attach;
 pub mod completion;
 pub mod compose;
@@ -24,6 +25,7 @@ pub mod login;
 pub mod logout;
 pub mod logs;
 pub mod man;
+pub mod manifest;
 pub mod monitor;
 pub mod network;
 pub mod oci;
@@ -39,6 +41,7 @@ pub mod rm;
 pub mod rmi;
 pub mod run;
 pub mod save;
+pub mod search;
 pub mod start;
 pub mod stats;
 pub mod stop;

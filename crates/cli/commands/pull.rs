@@ -25,6 +25,9 @@ pub struct Args {
     /// Suppress verbose output
     #[arg(short, long)]
     quiet: bool,
+    /// Require a cosign signature by the owner of this public key
+    #[arg(long, value_name = "FILE")]
+    verify_key: Option<std::path::PathBuf>,
     #[command(flatten)]
     registry: RegistryOptions,
     #[arg(value_name = "NAME[:TAG|@DIGEST]")]
@@ -38,6 +41,7 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     let options = PullOptions {
         platform: args.platform.as_deref().map(str::parse).transpose()?,
         registries: args.registry.options()?,
+        verify_key: args.verify_key.clone(),
     };
     let references = if args.all_tags {
         all(&args.name, &reference, &options)?

@@ -7,6 +7,7 @@ use image::{PushOptions, Reference, Store};
 
 use crate::args::Global;
 use crate::options::RegistryOptions;
+use crate::options::values::bytes;
 use crate::{output, progress};
 
 /// Upload an image to a registry
@@ -21,6 +22,9 @@ pub struct Args {
     /// Also push layers that their owner forbids to distribute
     #[arg(long)]
     allow_nondistributable_artifacts: bool,
+    /// Send layers in chunks of this size instead of in one piece (e.g. "16m")
+    #[arg(long, value_name = "BYTES")]
+    chunk_size: Option<String>,
     #[command(flatten)]
     registry: RegistryOptions,
     #[arg(value_name = "NAME[:TAG]")]
@@ -33,6 +37,11 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     let store = Store::open(&global.root)?;
     let options = PushOptions {
         registries: args.registry.options()?,
+        chunk: args
+            .chunk_size
+            .as_deref()
+            .map(|text| bytes("chunk-size", text))
+            .transpose()?,
         nondistributable: args.allow_nondistributable_artifacts,
     };
     let references = if args.all_tags {

@@ -24,6 +24,9 @@ pub struct RegistryOptions {
     /// File with credentials, instead of ~/.docker/config.json
     #[arg(long, value_name = "FILE", env = "REGISTRY_AUTH_FILE")]
     authfile: Option<PathBuf>,
+    /// Directory with certificates of the registry (*.crt, *.cert, *.key)
+    #[arg(long, value_name = "DIR")]
+    cert_dir: Option<PathBuf>,
     /// Credentials for the registry, instead of those in a file
     #[arg(long, value_name = "USER:PASSWORD")]
     creds: Option<String>,
@@ -44,6 +47,7 @@ impl RegistryOptions {
             insecure: !self.tls_verify,
             credentials: credentials.transpose()?,
             auth_file: self.authfile.clone(),
+            certificates: self.cert_dir.clone(),
             ..image::registry::Options::default()
         })
     }

@@ -57,6 +57,13 @@ pub(crate) enum Supply<'a> {
     Files(&'a BTreeMap<Digest, PathBuf>),
 }
 
+impl Supply<'_> {
+    /// After wrong bytes; whether the next ones come from another place.
+    fn distrust_mirrors(&self) -> bool {
+        matches!(self, Self::Registry(session) if session.distrust_mirrors())
+    }
+}
+
 /// The documents that make one image.
 pub(crate) struct Documents {
     /// What its name points to: an index or a manifest.
@@ -232,8 +239,8 @@ impl Arrival<'_, '_> {
     async fn layer(&self, job: Job, mut partial: Partial) -> Result<Arrived, Error> {
         let resumed = partial.length > 0;
         match self.attempt(&job, &mut partial).await {
-            // What a crash left may be damaged: once more from the first byte.
-            Err(Error::Mismatch(_)) if resumed => {
+            // What a crash left may be damaged, or a mirror: once more from the first byte.
+            Err(Error::Mismatch(_)) if resumed || self.supply.distrust_mirrors() => {
                 partial.discard()?;
                 self.attempt(&job, &mut partial)
                     .await

@@ -73,6 +73,58 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A manifest that is no artifact with files.
+    #[error("{digest} is not an artifact of files: {reason}")]
+    NotAnArtifact {
+        /// The manifest.
+        digest: Digest,
+        /// Why not.
+        reason: String,
+    },
+    /// A list cannot hold what another registry has.
+    #[error("{other} is in another registry than {name}: push it there first")]
+    OtherRegistry {
+        /// The list.
+        name: String,
+        /// The manifest.
+        other: String,
+    },
+    /// A registry did not take a blob over from another of its repositories.
+    #[error(
+        "the registry does not copy blob {digest} from {from} to {name}: push that image to {name} first"
+    )]
+    NotMounted {
+        /// The blob.
+        digest: Digest,
+        /// Registry and repository that has it.
+        from: String,
+        /// Registry and repository that needs it.
+        name: String,
+    },
+    /// A public key cannot be used.
+    #[error("cannot use the public key {}: {reason}", path.display())]
+    Key {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A signature was asked for and is not there.
+    #[error("{digest} is not signed as it must be: {reason}")]
+    Unsigned {
+        /// The index or manifest.
+        digest: Digest,
+        /// Why not.
+        reason: String,
+    },
+    /// The policy allows no image of this name.
+    #[error("{place} rejects all images of {name}")]
+    Rejected {
+        /// Registry and repository.
+        name: String,
+        /// The policy's file.
+        place: String,
+    },
     /// A layer cannot be unpacked.
     #[error("cannot unpack layer {digest}: {source}")]
     Layer {

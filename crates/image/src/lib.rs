@@ -2,6 +2,7 @@
 
 pub mod archive;
 mod arrival;
+pub mod artifact;
 pub mod check;
 mod config;
 mod digest;
@@ -10,6 +11,7 @@ mod image;
 mod json;
 pub mod layer;
 mod manifest;
+pub mod manifest_list;
 pub mod media_type;
 mod platform;
 mod progress;
@@ -18,6 +20,7 @@ mod push;
 mod reference;
 pub mod registry;
 mod remove;
+mod signature;
 mod snapshot;
 pub mod store;
 

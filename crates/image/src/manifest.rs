@@ -175,6 +175,25 @@ pub struct Index {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl Index {
+    /// An index of nothing.
+    pub(crate) fn empty() -> Self {
+        Self {
+            schema_version: 2,
+            media_type: Some(media_type::OCI_INDEX.to_owned()),
+            artifact_type: None,
+            manifests: Vec::new(),
+            subject: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// The bytes of an index made here.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
 /// What a reference names in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(

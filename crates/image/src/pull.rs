@@ -8,11 +8,13 @@ mod resolve;
 
 pub(crate) use resolve::choose;
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use crate::arrival::{Arrival, Arrived, Begun, Naming, Supply};
 use crate::registry::Session;
+use crate::signature::Rule;
 use crate::store::stored;
 use crate::{Digest, Error, Event, Image, Platform, Progress, Reference, Store};
 
@@ -23,6 +25,9 @@ pub struct PullOptions {
     pub platform: Option<Platform>,
     /// How registries are reached.
     pub registries: crate::registry::Options,
+    /// A file with the public key of whoever must have signed the image, instead
+    /// of what the policy of this machine says.
+    pub verify_key: Option<PathBuf>,
 }
 
 /// What a pull gave.
@@ -59,6 +64,11 @@ pub(crate) fn pull_as(
 ) -> Result<Pulled, Error> {
     let _in_use = store.begin_use()?;
     store.clean()?;
+    let rule = Rule::of(
+        reference,
+        options.verify_key.as_deref(),
+        &options.registries,
+    )?;
     let session = Session::new(reference, &options.registries)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -81,6 +91,7 @@ pub(crate) fn pull_as(
             options,
             progress,
             session: &session,
+            rule: &rule,
             arrival,
         };
         runtime.block_on(pull.run())
@@ -103,6 +114,7 @@ struct Pull<'scope, 'env> {
     options: &'env PullOptions,
     progress: &'env dyn Progress,
     session: &'scope Session,
+    rule: &'scope Rule,
     arrival: Arrival<'scope, 'env>,
 }
 
@@ -113,8 +125,15 @@ impl Pull<'_, '_> {
             tag: &tag,
             repository: self.reference.repository(),
         });
+        if let Some(full) = self.session.alias() {
+            let text = format!("{} is an alias of {full}", self.reference.familiar());
+            self.progress.event(Event::Note { text: &text });
+        }
         if let Some(image) = self.already_here().await? {
             let digest = image.target.digest.clone();
+            self.rule
+                .check(self.session, &[&digest, &image.descriptor.digest])
+                .await?;
             return Ok(Pulled {
                 image,
                 digest,
@@ -122,6 +141,8 @@ impl Pull<'_, '_> {
             });
         }
         let mut resolved = self.resolve(&tag).await?;
+        let digests = [&resolved.target.digest, &resolved.descriptor.digest];
+        self.rule.check(self.session, &digests).await?;
         let config = self.config(&mut resolved).await?;
         let arrived = self.arrival.layers(&resolved.manifest, &config).await?;
         let downloaded = arrived.iter().any(Arrived::is_new);

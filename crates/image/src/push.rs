@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::media_type;
-use crate::registry::{Options, Sent, Session};
+use crate::registry::{Content, Options, Sent, Session, Upload};
 use crate::{
     Descriptor, Digest, Document, Error, Event, Image, LayerState, Progress, Reference, Store,
 };
@@ -17,6 +17,9 @@ const AT_ONCE: usize = 5;
 pub struct PushOptions {
     /// How the registry is reached.
     pub registries: Options,
+    /// Blobs are sent in chunks of so many bytes; `None` for one piece, as long
+    /// as the registry takes it.
+    pub chunk: Option<u64>,
     /// Also layers that their owner forbids to push.
     pub nondistributable: bool,
 }
@@ -190,17 +193,18 @@ impl Push<'_> {
                 total: blob.size,
             })
         };
-        tell(
-            match self
-                .session
-                .push_blob(blob, &path, self.from, &sent)
-                .await?
-            {
-                Sent::Exists => LayerState::Present,
-                Sent::Mounted => LayerState::Mounted,
-                Sent::Uploaded => LayerState::Pushed,
-            },
-        );
+        let upload = Upload {
+            descriptor: blob,
+            content: Content::File(&path),
+            from: self.from,
+            chunk: self.options.chunk,
+            sent: &sent,
+        };
+        tell(match self.session.push_blob(&upload).await? {
+            Sent::Exists => LayerState::Present,
+            Sent::Mounted => LayerState::Mounted,
+            Sent::Uploaded => LayerState::Pushed,
+        });
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, Method};
+use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
 use url::Url;
 
@@ -20,6 +21,7 @@ use super::{Credentials, RegistryError, credentials};
 use crate::json::parse;
 
 const TOKEN_LIMIT: u64 = 1 << 20;
+const CLIENT: &str = "lighter";
 
 /// What a server wants, from one `WWW-Authenticate` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub(super) enum Challenge {
 struct Token {
     token: Option<String>,
     access_token: Option<String>,
+    refresh_token: Option<String>,
 }
 
 impl Session {
@@ -74,7 +77,7 @@ impl Session {
 
     fn credentials(&self, endpoint: &Endpoint) -> Result<Option<Credentials>, RegistryError> {
         match &self.options.credentials {
-            Some(given) if endpoint.registry == self.registry => Ok(Some(given.clone())),
+            Some(given) if endpoint.is_same_place(&self.origin()) => Ok(Some(given.clone())),
             _ => credentials::find(&endpoint.registry, self.options.auth_file.as_deref()),
         }
     }
@@ -88,46 +91,18 @@ impl Session {
         known: Option<Credentials>,
     ) -> Result<String, RegistryError> {
         let realm = checked_realm(endpoint, realm)?;
-        let client = self.client_for(&realm)?;
+        let client = self.client_for(endpoint, &realm)?;
         let service = service.unwrap_or_default();
-        let request = if let Some(Credentials::Identity { token }) = &known {
-            let form = form(&[
-                ("grant_type", "refresh_token"),
-                ("refresh_token", token),
-                ("service", service),
-                ("client_id", "lighter"),
-                ("scope", scope),
-            ]);
-            client
-                .request(Method::POST, realm.clone())
-                .header(
-                    http::header::CONTENT_TYPE,
-                    "application/x-www-form-urlencoded",
-                )
-                .body(form)
-        } else {
-            let mut url = realm.clone();
-            url.query_pairs_mut().append_pair("service", service);
-            for part in scope.split(' ').filter(|part| !part.is_empty()) {
-                url.query_pairs_mut().append_pair("scope", part);
+        let request = match &known {
+            Some(Credentials::Identity { token }) => {
+                refresh(&client, &realm, token, service, scope)
             }
-            if let Some(Credentials::Password { user, .. }) = &known {
-                url.query_pairs_mut().append_pair("account", user);
-            }
-            let request = client.request(Method::GET, url);
-            match known.as_ref().and_then(basic) {
-                Some(value) => request.header(http::header::AUTHORIZATION, value),
-                None => request,
-            }
+            _ => self.ask_for_token(&client, &realm, service, scope, known.as_ref()),
         };
-        let response = self.transmit(&realm, request).await?;
+        let response = self.transmit(&realm, request, &|| 0).await?;
         let status = response.status();
         if matches!(status.as_u16(), 401 | 403) {
-            return Err(RegistryError::Denied {
-                what: self.repository.clone(),
-                registry: endpoint.registry.clone(),
-                reason: "its token server refused the credentials".to_owned(),
-            });
+            return Err(self.refused_by_token_server(endpoint, scope));
         }
         if !status.is_success() {
             // A body could repeat what was sent: only the number is told.
@@ -144,6 +119,8 @@ impl Session {
             source,
         };
         let answer: Token = parse(&bytes).map_err(unreadable)?;
+        let refresh = answer.refresh_token.filter(|token| is_token(token));
+        self.refresh.replace(refresh);
         let token = answer
             .token
             .or(answer.access_token)
@@ -153,6 +130,85 @@ impl Session {
             problem: "answered without a token".to_owned(),
         })
     }
+
+    /// The GET form: distribution's token specification.
+    fn ask_for_token(
+        &self,
+        client: &Client,
+        realm: &Url,
+        service: &str,
+        scope: &str,
+        known: Option<&Credentials>,
+    ) -> RequestBuilder {
+        let mut url = realm.clone();
+        url.query_pairs_mut().append_pair("service", service);
+        for part in scope.split(' ').filter(|part| !part.is_empty()) {
+            url.query_pairs_mut().append_pair("scope", part);
+        }
+        if let Some(Credentials::Password { user, .. }) = known {
+            url.query_pairs_mut().append_pair("account", user);
+            if self.is_login() {
+                // A refresh token, if there are any, is kept instead of the password.
+                url.query_pairs_mut()
+                    .append_pair("offline_token", "true")
+                    .append_pair("client_id", CLIENT);
+            }
+        }
+        let request = client.request(Method::GET, url);
+        match known.and_then(basic) {
+            Some(value) => request.header(http::header::AUTHORIZATION, value),
+            None => request,
+        }
+    }
+
+    fn is_login(&self) -> bool {
+        self.repository.is_empty()
+    }
+
+    fn refused_by_token_server(&self, endpoint: &Endpoint, scope: &str) -> RegistryError {
+        if self.is_login() {
+            return self.login_refused();
+        }
+        RegistryError::Denied {
+            action: if scope.contains("push") {
+                "push"
+            } else {
+                "pull"
+            },
+            what: self.repository.clone(),
+            registry: endpoint.registry.clone(),
+            reason: "its token server refused the credentials".to_owned(),
+        }
+    }
+
+    /// The refresh token that came with the last token.
+    pub(super) fn refresh_token(&self) -> Option<String> {
+        self.refresh.borrow().clone()
+    }
+}
+
+/// The POST form: OAuth2 with a refresh token.
+fn refresh(
+    client: &Client,
+    realm: &Url,
+    token: &str,
+    service: &str,
+    scope: &str,
+) -> RequestBuilder {
+    let form = form(&[
+        ("grant_type", "refresh_token"),
+        ("refresh_token", token),
+        ("service", service),
+        ("client_id", CLIENT),
+        ("scope", scope),
+    ]);
+    client
+        .request(Method::POST, realm.clone())
+        .header(
+            http::header::CONTENT_TYPE,
+            "application/x-www-form-urlencoded",
+        )
+        .body(form)
 }
 
 fn is_token(token: &str) -> bool {
@@ -284,7 +340,10 @@ mod tests {
 
     #[test]
     fn credentials_are_not_sent_in_clear_elsewhere() {
-        let at = |registry: &str| endpoints(registry, &Options::default()).unwrap().remove(0);
+        let at = |registry: &str| {
+            let found = endpoints(registry, "", false, &Options::default());
+            found.unwrap().origin
+        };
         assert!(checked_realm(&at("r.test"), "https://auth.other.test/t").is_ok());
         assert!(checked_realm(&at("r.test"), "http://r.test/t").is_err());
         assert!(checked_realm(&at("r.test"), "http://localhost/t").is_err());

@@ -12,8 +12,9 @@ use url::Url;
 
 use super::RegistryError;
 use super::client::{Session, read_limited, shown, transport};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, is_loopback};
 use crate::json::DOCUMENT_LIMIT;
+use crate::media_type::is_nondistributable;
 use crate::{Descriptor, Error, Mismatch, Verifier};
 
 /// Attempts without a single new byte.
@@ -42,18 +43,20 @@ impl Session {
             .into());
         }
         let bytes = self.each_endpoint(|endpoint| async move {
-            let response = self.blob_from(&endpoint, descriptor, 0).await?;
-            read_limited(response, descriptor.size + 1, self.stall).await
+            let url = endpoint.url(&format!("blobs/{}", descriptor.digest));
+            let response = self.blob_from(&endpoint, url, descriptor, 0).await?;
+            let bytes = read_limited(response, descriptor.size + 1, self.stall).await?;
+            let mut verifier = Verifier::new(&descriptor.digest, descriptor.size);
+            verifier.update(&bytes)?;
+            verifier.finish()?;
+            Ok(bytes.to_vec())
         });
-        let bytes = bytes.await?.to_vec();
-        let mut verifier = Verifier::new(&descriptor.digest, descriptor.size);
-        verifier.update(&bytes)?;
-        verifier.finish()?;
-        Ok(bytes)
+        bytes.await
     }
 
     /// Sends the bytes of a blob from `offset` on to `sink`, through as many
-    /// connections and endpoints as it takes. `retrying` is told before each wait.
+    /// connections and places as it takes: each of [`Session::sources`] once, then
+    /// the registry itself with patience. `retrying` is told before each wait.
     pub(crate) async fn stream_blob(
         &self,
         descriptor: &Descriptor,
@@ -61,18 +64,25 @@ impl Session {
         sink: &Sender<Bytes>,
         retrying: &dyn Fn(Duration),
     ) -> Result<Delivery, Error> {
-        let mut tries = 0;
-        let mut turn = 0;
-        while offset < descriptor.size {
-            let endpoints = self.endpoints.borrow().clone();
-            let endpoint = &endpoints[turn % endpoints.len()];
-            let before = offset;
-            let failure = match self
-                .one_connection(endpoint, descriptor, &mut offset, sink)
+        for (place, url) in self.sources(descriptor) {
+            match self
+                .one_connection(&place, url, descriptor, &mut offset, sink)
                 .await
             {
-                Ok(Delivery::Refused) => return Ok(Delivery::Refused),
-                Ok(Delivery::Complete) => continue,
+                Ok(done) => return Ok(done),
+                Err(failure) if failure.is_temporary() => self.forget(&place),
+                Err(_) => {}
+            }
+        }
+        let mut tries = 0;
+        loop {
+            let (origin, before) = (self.origin(), offset);
+            let url = origin.url(&format!("blobs/{}", descriptor.digest));
+            let failure = match self
+                .one_connection(&origin, url, descriptor, &mut offset, sink)
+                .await
+            {
+                Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
             tries = if offset > before {
@@ -80,31 +90,55 @@ impl Session {
             } else {
                 tries + failure.weight()
             };
-            turn += 1;
-            let others_left = turn < endpoints.len();
-            if !others_left && (tries >= TRIES || !failure.is_temporary()) {
-                return Err(failure.into_error());
-            }
-            if let Failure::Registry(error) = &failure
-                && !others_left
-            {
-                let wait = self.wait_before(tries, error);
-                retrying(wait);
-                sleep(wait).await;
+            match &failure {
+                Failure::Registry(error) if failure.is_temporary() && tries < TRIES => {
+                    let wait = self.wait_before(tries, error);
+                    retrying(wait);
+                    sleep(wait).await;
+                }
+                _ => return Err(failure.into_error()),
             }
         }
-        Ok(Delivery::Complete)
+    }
+
+    /// Where else than at the registry itself a blob may be: the mirrors; for
+    /// layers that registries may not keep, the addresses their manifest names
+    /// (image-spec, "Non-Distributable Layers"), without credentials.
+    fn sources(&self, descriptor: &Descriptor) -> Vec<(Endpoint, Url)> {
+        let named = descriptor
+            .urls
+            .iter()
+            .filter_map(|text| Url::parse(text).ok());
+        // An image from elsewhere has no business with servers of this machine.
+        let local = is_loopback(&self.origin().base);
+        let fitting = |url: &Url| match is_loopback(url) {
+            true => local && matches!(url.scheme(), "http" | "https"),
+            false => url.scheme() == "https",
+        };
+        let named = named
+            .filter(|_| is_nondistributable(&descriptor.media_type))
+            .filter(fitting)
+            .map(|url| (Endpoint::foreign(&url), url));
+        let mirrors = self.mirrors().into_iter().map(|mirror| {
+            let url = mirror.url(&format!("blobs/{}", descriptor.digest));
+            (mirror, url)
+        });
+        mirrors.chain(named).collect()
     }
 
     /// Hands over what one connection gives, and counts it in `offset`.
     async fn one_connection(
         &self,
         endpoint: &Endpoint,
+        url: Url,
         descriptor: &Descriptor,
         offset: &mut u64,
         sink: &Sender<Bytes>,
     ) -> Result<Delivery, Failure> {
-        let mut response = self.blob_from(endpoint, descriptor, *offset).await?;
+        if *offset >= descriptor.size {
+            return Ok(Delivery::Complete);
+        }
+        let mut response = self.blob_from(endpoint, url, descriptor, *offset).await?;
         let url = response.url().clone();
         let mut skip = skipped(&response, descriptor, *offset)?;
         let mut pace = Pace::new(self.stall);
@@ -157,10 +191,10 @@ impl Session {
     async fn blob_from(
         &self,
         endpoint: &Endpoint,
+        url: Url,
         descriptor: &Descriptor,
         offset: u64,
     ) -> Result<Response, RegistryError> {
-        let url = self.url(endpoint, &format!("blobs/{}", descriptor.digest));
         let make = move |client: &Client, url: Url| -> RequestBuilder {
             let request = client.request(Method::GET, url);
             if offset == 0 {
@@ -169,7 +203,9 @@ impl Session {
                 request.header(RANGE, format!("bytes={offset}-"))
             }
         };
-        let response = self.send(endpoint, url, &self.pull_scope(), make).await?;
+        let response = self
+            .send(endpoint, url, &endpoint.pull_scope(), make)
+            .await?;
         self.expect_success(response, &descriptor.digest.to_string())
             .await
     }

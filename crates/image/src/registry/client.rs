@@ -16,11 +16,11 @@ use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-use super::endpoint::{Endpoint, endpoints};
+use super::endpoint::{Endpoint, endpoints, is_loopback};
 use super::resolve::Resolver;
 use super::{Options, RegistryError, tls};
-use crate::Reference;
 use crate::json::parse;
+use crate::{Error, Reference};
 
 const CONNECT: Duration = Duration::from_secs(10);
 const STALL: Duration = Duration::from_secs(30);
@@ -39,94 +39,151 @@ pub(crate) struct Session {
     pub(super) repository: String,
     pub(super) options: Options,
     pub(super) stall: Duration,
-    pub(super) endpoints: RefCell<Vec<Endpoint>>,
+    /// Asked before the registry itself, until they fail.
+    mirrors: RefCell<Vec<Endpoint>>,
+    origin: RefCell<Endpoint>,
+    alias: Option<String>,
     /// Values of `Authorization`, by origin and scope.
     authorizations: RefCell<HashMap<(String, String), String>>,
-    /// By registry name: each has its own certificates; the empty name is any other host.
-    clients: RefCell<HashMap<String, Client>>,
+    clients: RefCell<HashMap<Trust, Client>>,
+    /// The last refresh token a token server gave.
+    pub(super) refresh: RefCell<Option<String>>,
     resolver: Resolver,
+}
+
+/// What tells one HTTP client from another: whom it trusts, and with what it shows itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Trust {
+    /// Without TLS, on this machine, so without proxies as well.
+    Loopback,
+    /// Without TLS elsewhere.
+    Plain,
+    Tls {
+        /// Whose `certs.d` counts.
+        registry: String,
+        verify: bool,
+        /// Whether the client certificate is shown.
+        identity: bool,
+        loopback: bool,
+    },
 }
 
 impl Session {
     /// Nothing is sent yet.
     pub(crate) fn new(reference: &Reference, options: &Options) -> Result<Self, RegistryError> {
-        let session = Self::of_registry(reference.registry(), options)?;
-        Ok(Self {
-            repository: reference.repository().to_owned(),
-            ..session
-        })
+        let by_digest = reference.digest().is_some();
+        Self::at(
+            reference.registry(),
+            reference.repository(),
+            by_digest,
+            options,
+        )
     }
 
     /// For requests that are about no repository.
     pub(super) fn of_registry(registry: &str, options: &Options) -> Result<Self, RegistryError> {
+        Self::at(registry, "", false, options)
+    }
+
+    fn at(
+        registry: &str,
+        repository: &str,
+        by_digest: bool,
+        options: &Options,
+    ) -> Result<Self, RegistryError> {
+        let found = endpoints(registry, repository, by_digest, options)?;
         Ok(Self {
             registry: registry.to_owned(),
-            repository: String::new(),
+            repository: repository.to_owned(),
             options: options.clone(),
             stall: options.stall.unwrap_or(STALL),
-            endpoints: RefCell::new(endpoints(registry, options)?),
+            mirrors: RefCell::new(found.mirrors),
+            origin: RefCell::new(found.origin),
+            alias: found.alias,
             authorizations: RefCell::default(),
             clients: RefCell::default(),
+            refresh: RefCell::default(),
             resolver: Resolver::from_files(),
         })
     }
 
+    /// The full name, when the short one is an alias of the configuration.
+    pub(crate) fn alias(&self) -> Option<&str> {
+        self.alias.as_deref()
+    }
+
+    /// The registry itself: pushes go there, never to a mirror.
+    pub(super) fn origin(&self) -> Endpoint {
+        self.origin.borrow().clone()
+    }
+
+    /// The mirrors that did not fail yet.
+    pub(super) fn mirrors(&self) -> Vec<Endpoint> {
+        self.mirrors.borrow().clone()
+    }
+
+    /// Does not ask a mirror again.
+    pub(super) fn forget(&self, mirror: &Endpoint) {
+        self.mirrors
+            .borrow_mut()
+            .retain(|known| !known.is_same_place(mirror));
+    }
+
+    /// After wrong bytes from whichever mirror; whether there was one.
+    pub(crate) fn distrust_mirrors(&self) -> bool {
+        !std::mem::take(&mut *self.mirrors.borrow_mut()).is_empty()
+    }
+
     /// `GET /v2/` with credentials (distribution-spec, "Determining Support").
-    pub(super) async fn log_in(&self) -> Result<(), RegistryError> {
-        self.each_endpoint(|endpoint| async move {
+    /// Yields the refresh token, when the token server gave one.
+    pub(super) async fn log_in(&self) -> Result<Option<String>, Error> {
+        self.retry(|| async {
+            let endpoint = self.origin();
             let mut url = endpoint.base.clone();
             url.set_path("/v2/");
             let response = self
                 .send(&endpoint, url, "", plain(Method::GET, ""))
                 .await?;
             match response.status().as_u16() {
-                401 | 403 => Err(RegistryError::LoginRefused {
-                    registry: self.registry.clone(),
-                }),
-                _ => self
-                    .expect_success(response, "the registry")
-                    .await
-                    .map(drop),
+                401 | 403 => Err(self.login_refused().into()),
+                _ => Ok(self.expect_success(response, "the registry").await?),
             }
         })
-        .await
+        .await?;
+        Ok(self.refresh_token())
     }
 
-    /// `repository:NAME:pull`
-    pub(super) fn pull_scope(&self) -> String {
-        format!("repository:{}:pull", self.repository)
+    pub(super) fn login_refused(&self) -> RegistryError {
+        RegistryError::LoginRefused {
+            registry: self.registry.clone(),
+        }
     }
 
-    /// A URL below `/v2/` of this repository.
-    pub(super) fn url(&self, endpoint: &Endpoint, path: &str) -> Url {
-        let mut url = endpoint.base.clone();
-        url.set_path(&format!("/v2/{}/{path}", self.repository));
-        url
-    }
-
-    /// Tries every endpoint in turn; the failure of the last one counts.
-    pub(super) async fn each_endpoint<T, F: Future<Output = Result<T, RegistryError>>>(
+    /// Tries every mirror once, then the registry itself with patience; the
+    /// failure of the registry counts. A mirror that cannot be reached is not
+    /// asked again.
+    pub(super) async fn each_endpoint<T, F: Future<Output = Result<T, Error>>>(
         &self,
         attempt: impl Fn(Endpoint) -> F,
-    ) -> Result<T, RegistryError> {
-        let endpoints = self.endpoints.borrow().clone();
-        let last = endpoints.len().saturating_sub(1);
-        for endpoint in &endpoints[..last] {
-            if let Ok(found) = self.retry(|| attempt(endpoint.clone())).await {
-                return Ok(found);
+    ) -> Result<T, Error> {
+        for mirror in self.mirrors() {
+            match attempt(mirror.clone()).await {
+                Ok(found) => return Ok(found),
+                Err(error) if error.is_temporary() => self.forget(&mirror),
+                Err(_) => {}
             }
         }
-        self.retry(|| attempt(endpoints[last].clone())).await
+        self.retry(|| attempt(self.origin())).await
     }
 
-    pub(super) async fn retry<T, F: Future<Output = Result<T, RegistryError>>>(
+    pub(super) async fn retry<T, F: Future<Output = Result<T, Error>>>(
         &self,
         attempt: impl Fn() -> F,
-    ) -> Result<T, RegistryError> {
+    ) -> Result<T, Error> {
         let mut tries = 0;
         loop {
             match attempt().await {
-                Err(error) if error.is_temporary() && tries + 1 < TRIES => {
+                Err(Error::Registry(error)) if error.is_temporary() && tries + 1 < TRIES => {
                     sleep(self.wait_before(tries, &error)).await;
                     tries += error.weight();
                 }
@@ -144,49 +201,80 @@ impl Session {
         scope: &str,
         make: impl Fn(&Client, Url) -> RequestBuilder,
     ) -> Result<Response, RegistryError> {
-        match self.send_once(endpoint, url.clone(), scope, &make).await {
-            Err(Refusal::SpeaksTls) => {
-                let upgraded = endpoint.upgraded();
-                for known in self.endpoints.borrow_mut().iter_mut() {
-                    if known == endpoint {
-                        *known = upgraded.clone();
-                    }
-                }
-                let mut target = upgraded.base.clone();
-                target.set_path(url.path());
-                target.set_query(url.query());
-                self.send_once(&upgraded, target, scope, &make)
-                    .await
-                    .map_err(Refusal::into_error)
+        self.send_watched(endpoint, url, scope, make, &|| 0).await
+    }
+
+    /// The same for a long body: nothing is late as long as `moved`, the bytes
+    /// that went out, grows.
+    pub(super) async fn send_watched(
+        &self,
+        endpoint: &Endpoint,
+        url: Url,
+        scope: &str,
+        make: impl Fn(&Client, Url) -> RequestBuilder,
+        moved: &dyn Fn() -> u64,
+    ) -> Result<Response, RegistryError> {
+        let asked = Asked {
+            scope,
+            make: &make,
+            moved,
+        };
+        match self.send_once(endpoint, url.clone(), &asked).await {
+            Err(Refusal::SpeaksTls) => self.send_again(&endpoint.over("https"), url, &asked).await,
+            // Asked for with --tls-verify=false, as docker has it for insecure registries.
+            Err(Refusal::Error(RegistryError::Transport { .. })) if endpoint.may_be_plain() => {
+                self.send_again(&endpoint.over("http"), url, &asked).await
             }
             other => other.map_err(Refusal::into_error),
         }
+    }
+
+    /// The same request at the same place with another scheme, which is kept when it works.
+    async fn send_again(
+        &self,
+        endpoint: &Endpoint,
+        mut url: Url,
+        asked: &Asked<'_>,
+    ) -> Result<Response, RegistryError> {
+        let _ = url.set_scheme(endpoint.base.scheme());
+        let _ = url.set_port(endpoint.base.port());
+        let response = self.send_once(endpoint, url, asked).await;
+        let response = response.map_err(Refusal::into_error)?;
+        let mut mirrors = self.mirrors.borrow_mut();
+        let mut origin = self.origin.borrow_mut();
+        for known in mirrors.iter_mut().chain([&mut *origin]) {
+            if known.is_same_place(endpoint) {
+                known.clone_from(endpoint);
+            }
+        }
+        Ok(response)
     }
 
     async fn send_once(
         &self,
         endpoint: &Endpoint,
         first: Url,
-        scope: &str,
-        make: &impl Fn(&Client, Url) -> RequestBuilder,
+        asked: &Asked<'_>,
     ) -> Result<Response, Refusal> {
         let mut url = first.clone();
         let (mut redirects, mut challenged) = (0, false);
         loop {
             let own = endpoint.owns(&url);
-            let mut request = make(&self.client_for(&url)?, url.clone());
-            if own && let Some(value) = self.authorization(&url, scope) {
+            let mut request = (asked.make)(&self.client_for(endpoint, &url)?, url.clone());
+            if own && let Some(value) = self.authorization(&url, asked.scope) {
                 request = request.header(AUTHORIZATION, value);
             }
-            let response = self.transmit(&url, request).await?;
+            let response = self.transmit(&url, request, asked.moved).await?;
             match response.status() {
                 StatusCode::UNAUTHORIZED if own && !challenged => {
                     challenged = true;
-                    let Some(value) = self.answer(endpoint, response.headers(), scope).await?
+                    let Some(value) = self
+                        .answer(endpoint, response.headers(), asked.scope)
+                        .await?
                     else {
                         return Ok(response);
                     };
-                    self.remember(&url, scope, value);
+                    self.remember(&url, asked.scope, value);
                 }
                 StatusCode::BAD_REQUEST if own && endpoint.upgrade => {
                     return self.maybe_tls(&url, response).await;
@@ -251,60 +339,90 @@ impl Session {
         }
     }
 
-    /// Sends one request; no answer for too long is an error.
+    /// Sends one request; no answer for too long is an error, unless `moved` grows.
     pub(super) async fn transmit(
         &self,
         url: &Url,
         request: RequestBuilder,
+        moved: &dyn Fn() -> u64,
     ) -> Result<Response, RegistryError> {
-        match timeout(self.stall + self.connect(), request.send()).await {
-            Err(_) => Err(RegistryError::Stalled {
-                url: shown(url),
-                wait: self.stall,
-            }),
-            Ok(Err(error)) => Err(transport(url, &error)),
-            Ok(Ok(response)) => Ok(response),
+        let patience = self.stall + self.connect();
+        let step = Duration::from_millis(100).min(self.stall);
+        let (mut before, mut silent) = (0, Duration::ZERO);
+        let answer = request.send();
+        tokio::pin!(answer);
+        while silent < patience {
+            if let Ok(answered) = timeout(step, &mut answer).await {
+                return answered.map_err(|error| transport(url, &error));
+            }
+            let now = moved();
+            silent = if now > before {
+                Duration::ZERO
+            } else {
+                silent + step
+            };
+            before = now;
         }
+        Err(RegistryError::Stalled {
+            url: shown(url),
+            wait: self.stall,
+        })
     }
 
-    /// The client whose certificates are right for the host of `url`.
-    pub(super) fn client_for(&self, url: &Url) -> Result<Client, RegistryError> {
-        let endpoints = self.endpoints.borrow();
-        let endpoint = endpoints
-            .iter()
-            .find(|endpoint| endpoint.base.host() == url.host());
-        let name = endpoint.map_or("", |endpoint| endpoint.registry.as_str());
-        let key = if url.scheme() == "http" {
-            "http".to_owned()
-        } else {
-            format!("https {name}")
+    /// The client for a request to `url` on behalf of `endpoint`: its own
+    /// authorities count for where it sends us too, its client certificate does not.
+    pub(super) fn client_for(
+        &self,
+        endpoint: &Endpoint,
+        url: &Url,
+    ) -> Result<Client, RegistryError> {
+        let loopback = is_loopback(url);
+        let trust = match url.scheme() {
+            "http" if loopback => Trust::Loopback,
+            "http" => Trust::Plain,
+            _ => Trust::Tls {
+                registry: endpoint.registry.clone(),
+                verify: !(endpoint.insecure && endpoint.base.host() == url.host()),
+                identity: endpoint.owns(url),
+                loopback,
+            },
         };
-        if let Some(client) = self.clients.borrow().get(&key) {
+        if let Some(client) = self.clients.borrow().get(&trust) {
             return Ok(client.clone());
         }
-        let verify = !endpoint.is_some_and(|endpoint| endpoint.insecure);
-        let client = self.build_client(url, name, verify)?;
-        self.clients.borrow_mut().insert(key, client.clone());
+        let client = self.build_client(url, &trust)?;
+        self.clients.borrow_mut().insert(trust, client.clone());
         Ok(client)
     }
 
-    fn build_client(&self, url: &Url, name: &str, verify: bool) -> Result<Client, RegistryError> {
+    fn build_client(&self, url: &Url, trust: &Trust) -> Result<Client, RegistryError> {
         // Reading the system's authorities takes a few milliseconds: not for plain HTTP.
-        let tls = if url.scheme() == "https" {
-            tls::configuration(name, verify)?
-        } else {
-            tls::none()?
+        let tls = match trust {
+            Trust::Loopback | Trust::Plain => tls::none()?,
+            Trust::Tls {
+                registry,
+                verify,
+                identity,
+                ..
+            } => {
+                let directory = tls::certificates_of(registry, &self.options);
+                tls::configuration(directory.as_deref(), *verify, *identity)?
+            }
         };
-        Client::builder()
+        let builder = Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(Policy::none())
             .connect_timeout(self.connect())
             .http2_initial_stream_window_size(4 << 20)
             .http2_initial_connection_window_size(16 << 20)
             .user_agent(concat!("lighter/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(std::sync::Arc::new(self.resolver.clone()))
-            .build()
-            .map_err(|error| transport(url, &error))
+            .dns_resolver(std::sync::Arc::new(self.resolver.clone()));
+        // A proxy cannot reach this machine's loopback; Go's clients leave it out too.
+        let builder = match trust {
+            Trust::Loopback | Trust::Tls { loopback: true, .. } => builder.no_proxy(),
+            _ => builder,
+        };
+        builder.build().map_err(|error| transport(url, &error))
     }
 
     pub(super) fn authorization(&self, url: &Url, scope: &str) -> Option<String> {
@@ -356,6 +474,7 @@ impl Session {
         let (what, registry, reason) = (what.to_owned(), self.registry.clone(), words(&body));
         Err(match status.as_u16() {
             401 | 403 => RegistryError::Denied {
+                action: "pull",
                 what,
                 registry,
                 reason,
@@ -369,6 +488,13 @@ impl Session {
             },
         })
     }
+}
+
+/// One request, as often as it has to be sent.
+struct Asked<'a> {
+    scope: &'a str,
+    make: &'a dyn Fn(&Client, Url) -> RequestBuilder,
+    moved: &'a dyn Fn() -> u64,
 }
 
 /// What [`Session::send_once`] can end with.
@@ -521,9 +647,7 @@ pub(super) fn plain(
 }
 
 /// Runs requests to their end on this thread.
-pub(super) fn run<T>(
-    work: impl Future<Output = Result<T, RegistryError>>,
-) -> Result<T, RegistryError> {
+pub(crate) fn run<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

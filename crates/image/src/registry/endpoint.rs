@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
+use super::configuration::{Place, places};
 use super::{Options, RegistryError, tls};
 use crate::DEFAULT_REGISTRY;
 
@@ -17,31 +18,60 @@ pub(super) struct Endpoint {
     pub(super) base: Url,
     /// The name credentials and certificates are kept under.
     pub(super) registry: String,
+    /// The repository's name at this place.
+    pub(super) repository: String,
     /// Any certificate will do.
     pub(super) insecure: bool,
     /// What to try when the server turns out to speak TLS after all.
     pub(super) upgrade: bool,
+    /// For a mirror of all registries: the one that is meant.
+    pub(super) stands_for: Option<String>,
 }
 
-/// The places to ask for images of `registry`, in order.
-pub(super) fn endpoints(registry: &str, options: &Options) -> Result<Vec<Endpoint>, RegistryError> {
-    let host = if registry == DEFAULT_REGISTRY {
-        DOCKER_HUB
-    } else {
-        registry
-    };
-    Ok(vec![Endpoint::new(host, registry, options.insecure)?])
+/// The places to ask for a repository.
+pub(super) struct Endpoints {
+    /// In this order, before the registry itself.
+    pub(super) mirrors: Vec<Endpoint>,
+    pub(super) origin: Endpoint,
+    /// The full name that the short name stands for.
+    pub(super) alias: Option<String>,
+}
+
+/// Where to ask for `repository` of `registry`; without one, mirrors do not count.
+pub(super) fn endpoints(
+    registry: &str,
+    repository: &str,
+    by_digest: bool,
+    options: &Options,
+) -> Result<Endpoints, RegistryError> {
+    let found = places(registry, repository, by_digest, options)?;
+    let mut origin = Endpoint::new(&found.origin, options)?;
+    origin.insecure |= options.insecure;
+    let mirrors = found.mirrors.iter().filter(|_| !repository.is_empty());
+    Ok(Endpoints {
+        mirrors: mirrors
+            .map(|place| Endpoint::new(place, options))
+            .collect::<Result<_, _>>()?,
+        origin,
+        alias: found.alias,
+    })
 }
 
 impl Endpoint {
-    fn new(host: &str, registry: &str, insecure: bool) -> Result<Self, RegistryError> {
+    fn new(place: &Place, options: &Options) -> Result<Self, RegistryError> {
+        let registry = place.registry.as_str();
+        let host = if registry == DEFAULT_REGISTRY {
+            DOCKER_HUB
+        } else {
+            registry
+        };
         let secure =
             Url::parse(&format!("https://{host}")).map_err(|error| RegistryError::Protocol {
                 url: host.to_owned(),
                 problem: format!("is no address: {error}"),
             })?;
         // As docker has it: loopback needs no TLS. With certificates of its own it is meant to have it.
-        let plain = is_loopback(&secure) && tls::certificates_of(registry).is_none();
+        let plain = is_loopback(&secure) && tls::certificates_of(registry, options).is_none();
         let base = if plain {
             Url::parse(&format!("http://{host}")).unwrap_or(secure)
         } else {
@@ -50,16 +80,30 @@ impl Endpoint {
         Ok(Self {
             base,
             registry: registry.to_owned(),
-            insecure,
+            repository: place.repository.clone(),
+            insecure: place.insecure,
             upgrade: plain,
+            stands_for: place.stands_for.clone(),
         })
     }
 
-    /// The same place over TLS.
-    pub(super) fn upgraded(&self) -> Self {
+    /// A place that an image names itself: it never gets credentials.
+    pub(super) fn foreign(url: &Url) -> Self {
+        Self {
+            base: url.clone(),
+            registry: String::new(),
+            repository: String::new(),
+            insecure: false,
+            upgrade: false,
+            stands_for: None,
+        }
+    }
+
+    /// The same place over another scheme.
+    pub(super) fn over(&self, scheme: &str) -> Self {
         let mut base = self.base.clone();
         let port = base.port_or_known_default();
-        let _ = base.set_scheme("https");
+        let _ = base.set_scheme(scheme);
         let _ = base.set_port(port);
         Self {
             base,
@@ -68,9 +112,43 @@ impl Endpoint {
         }
     }
 
+    /// Whether it may turn out not to speak TLS.
+    pub(super) fn may_be_plain(&self) -> bool {
+        self.insecure && self.base.scheme() == "https"
+    }
+
+    /// Whether it is the same, whatever the scheme.
+    pub(super) fn is_same_place(&self, other: &Self) -> bool {
+        self.registry == other.registry && self.repository == other.repository
+    }
+
     /// Whether a URL is at this very place: scheme, host and port.
     pub(super) fn owns(&self, url: &Url) -> bool {
-        url.origin() == self.base.origin()
+        !self.registry.is_empty() && url.origin() == self.base.origin()
+    }
+
+    /// A URL below `/v2/` of the repository.
+    pub(super) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("/v2/{}/{path}", self.repository));
+        if let Some(registry) = &self.stands_for {
+            url.query_pairs_mut().append_pair("ns", registry);
+        }
+        url
+    }
+
+    /// `repository:NAME:pull`
+    pub(super) fn pull_scope(&self) -> String {
+        format!("repository:{}:pull", self.repository)
+    }
+
+    /// What pushing needs, and reading `from` to mount its blobs.
+    pub(super) fn push_scope(&self, from: Option<&str>) -> String {
+        let own = format!("repository:{}:pull,push", self.repository);
+        match from.filter(|from| *from != self.repository) {
+            Some(from) => format!("{own} repository:{from}:pull"),
+            None => own,
+        }
     }
 }
 
@@ -89,9 +167,8 @@ mod tests {
     use super::*;
 
     fn base(registry: &str) -> String {
-        endpoints(registry, &Options::default()).unwrap()[0]
-            .base
-            .to_string()
+        let found = endpoints(registry, "", false, &Options::default()).unwrap();
+        found.origin.base.to_string()
     }
 
     #[test]

@@ -17,8 +17,10 @@ pub enum RegistryError {
         registry: String,
     },
     /// Not without (other) credentials.
-    #[error("pull access denied for {what}, repository does not exist or may require 'lighter login {registry}'{}", told(.reason))]
+    #[error("{action} access denied for {what}, repository does not exist or may require 'lighter login {registry}'{}", told(.reason))]
     Denied {
+        /// pull or push.
+        action: &'static str,
         /// A reference or a digest.
         what: String,
         /// Host and port.
@@ -123,6 +125,30 @@ pub enum RegistryError {
         /// Why.
         reason: String,
     },
+    /// The registry cannot be searched.
+    #[error("{registry} has no search and does not list its repositories")]
+    NoSearch {
+        /// Host and port.
+        registry: String,
+    },
+    /// A file of lighter's configuration cannot be used.
+    #[error("cannot use {place}: {reason}")]
+    Configuration {
+        /// File.
+        place: String,
+        /// Why.
+        reason: String,
+    },
+    /// The configuration forbids this registry.
+    #[error("{name} is blocked by {place} (prefix {prefix:?})")]
+    Blocked {
+        /// Registry and repository.
+        name: String,
+        /// The rule.
+        prefix: String,
+        /// File.
+        place: String,
+    },
     /// Certificates cannot be used.
     #[error("cannot use the certificates in {place}: {reason}")]
     Certificates {
@@ -149,6 +175,14 @@ impl RegistryError {
         } else {
             1
         }
+    }
+
+    /// The same, for a request that was part of a push.
+    pub(crate) fn while_pushing(mut self) -> Self {
+        if let Self::Denied { action, .. } = &mut self {
+            *action = "push";
+        }
+        self
     }
 
     /// Whether the same request may succeed later.

@@ -32,10 +32,11 @@ impl Session {
         let asked = self.each_endpoint(|endpoint| {
             let path = path.clone();
             async move {
-                let url = self.url(&endpoint, &path);
                 let make = plain(Method::HEAD, ACCEPT_MANIFESTS);
-                let response = self.send(&endpoint, url, &self.pull_scope(), make).await?;
-                self.expect_success(response, tag).await
+                let response = self
+                    .send(&endpoint, endpoint.url(&path), &endpoint.pull_scope(), make)
+                    .await?;
+                Ok(self.expect_success(response, tag).await?)
             }
         });
         let response = asked.await.ok()?;
@@ -54,10 +55,18 @@ impl Session {
         wanted: &str,
         expected: Option<&Descriptor>,
     ) -> Result<Fetched, Error> {
-        let fetched = self
-            .each_endpoint(|endpoint| self.manifest_at(endpoint, wanted))
-            .await?;
-        let (bytes, media_type, promised) = fetched;
+        self.each_endpoint(|endpoint| self.manifest_at(endpoint, wanted, expected))
+            .await
+    }
+
+    /// From one place, checked, so that a mirror with another manifest is passed by.
+    async fn manifest_at(
+        &self,
+        endpoint: Endpoint,
+        wanted: &str,
+        expected: Option<&Descriptor>,
+    ) -> Result<Fetched, Error> {
+        let (bytes, media_type, promised) = self.read_manifest(&endpoint, wanted).await?;
         let digest = checked_digest(wanted, &bytes, promised, expected)?;
         let document = Document::parse(&bytes, &media_type).map_err(|source| Error::Document {
             what: "manifest",
@@ -72,15 +81,15 @@ impl Session {
         })
     }
 
-    async fn manifest_at(
+    async fn read_manifest(
         &self,
-        endpoint: Endpoint,
+        endpoint: &Endpoint,
         wanted: &str,
     ) -> Result<(Vec<u8>, String, Option<String>), RegistryError> {
-        let url = self.url(&endpoint, &format!("manifests/{wanted}"));
+        let url = endpoint.url(&format!("manifests/{wanted}"));
         let make = plain(Method::GET, ACCEPT_MANIFESTS);
         let response = self
-            .send(&endpoint, url.clone(), &self.pull_scope(), make)
+            .send(endpoint, url.clone(), &endpoint.pull_scope(), make)
             .await?;
         let name =
             format!("{}/{}:{wanted}", self.registry, self.repository).replace(":sha", "@sha");

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::RegistryError;
 use super::client::{Session, plain, read_limited, shown};
+use crate::Error;
 use crate::json::{DOCUMENT_LIMIT, null_as_empty, parse};
 
 const PAGES: usize = 1000;
@@ -19,17 +20,16 @@ struct Page {
 
 impl Session {
     /// Follows `Link: <...>; rel="next"` (distribution-spec, "Listing Tags").
-    pub(super) async fn tags(&self) -> Result<Vec<String>, RegistryError> {
-        let endpoints = self.endpoints.borrow().clone();
-        let Some(endpoint) = endpoints.last() else {
-            return Ok(Vec::new());
-        };
-        let mut next = Some(self.url(endpoint, "tags/list"));
+    pub(super) async fn tags(&self) -> Result<Vec<String>, Error> {
+        let endpoint = self.origin();
+        let mut next = Some(endpoint.url("tags/list"));
         let mut tags = Vec::new();
         for _ in 0..PAGES {
             let Some(url) = next else { break };
             let make = plain(Method::GET, "");
-            let response = self.send(endpoint, url, &self.pull_scope(), make).await?;
+            let response = self
+                .send(&endpoint, url, &endpoint.pull_scope(), make)
+                .await?;
             let response = self.expect_success(response, &self.repository).await?;
             let url = response.url().clone();
             let link = response

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 
-use super::RegistryError;
+use super::{Options, RegistryError, configuration};
 
 /// Where distributions keep their authorities, in one file.
 const BUNDLES: [&str; 5] = [
@@ -21,36 +21,46 @@ const BUNDLES: [&str; 5] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-const CERTIFICATES: [&str; 3] = [
-    "/etc/lighter/certs.d",
-    "/etc/docker/certs.d",
-    "/etc/containers/certs.d",
-];
+/// After our own: where docker and podman keep theirs.
+const CERTIFICATES: [&str; 2] = ["/etc/docker/certs.d", "/etc/containers/certs.d"];
 
-/// The `certs.d` directory of a registry, if somebody made one.
-pub(super) fn certificates_of(registry: &str) -> Option<PathBuf> {
-    let candidates = CERTIFICATES.iter().map(|dir| Path::new(dir).join(registry));
-    candidates.into_iter().find(|dir| dir.is_dir())
+/// The directory with the certificates of a registry, if somebody made one:
+/// given, or the first `certs.d/HOST[:PORT]` there is.
+pub(super) fn certificates_of(registry: &str, options: &Options) -> Option<PathBuf> {
+    if registry.is_empty() {
+        return None;
+    }
+    if let Some(given) = &options.certificates {
+        return Some(given.clone());
+    }
+    let own = configuration::directory(options).join("certs.d");
+    let all = [own].into_iter().chain(CERTIFICATES.map(PathBuf::from));
+    all.map(|directory| directory.join(registry))
+        .find(|directory| directory.is_dir())
 }
 
-/// The TLS side of a client for `registry`.
-pub(super) fn configuration(registry: &str, verify: bool) -> Result<ClientConfig, RegistryError> {
+/// The TLS side of a client: `directory` has the authorities and, to be shown
+/// when `identity`, the client certificate of a registry.
+pub(super) fn configuration(
+    directory: Option<&Path>,
+    verify: bool,
+    identity: bool,
+) -> Result<ClientConfig, RegistryError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(Path::new("ring"), &error))?;
-    let directory = certificates_of(registry);
     let builder = if verify {
-        builder.with_root_certificates(roots(directory.as_deref())?)
+        builder.with_root_certificates(roots(directory)?)
     } else {
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
     };
-    let mut config = match client_certificate(directory.as_deref())? {
+    let mut config = match client_certificate(directory.filter(|_| identity))? {
         Some((chain, key)) => builder
             .with_client_auth_cert(chain, key)
-            .map_err(|error| unusable(&directory.unwrap_or_default(), &error))?,
+            .map_err(|error| unusable(directory.unwrap_or(Path::new("certs.d")), &error))?,
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -10,7 +10,7 @@ use std::io;
 use super::{Store, open_lock, write_atomic};
 use crate::error::file;
 use crate::json::parse;
-use crate::media_type::{self, DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
+use crate::media_type::{self, DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_MANIFEST};
 use crate::{
     Descriptor, Digest, Document, Error, Image, ImageConfig, Index, Layer, Manifest, Reference,
 };
@@ -282,7 +282,7 @@ impl Store {
     pub(super) fn read_index(&self) -> Result<Index, Error> {
         let path = self.images.join("index.json");
         let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(empty_index()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Index::empty()),
             other => other.map_err(file("read", &path))?,
         };
         parse(&bytes).map_err(|source| Error::Document {
@@ -305,17 +305,6 @@ impl Store {
         let bytes = serde_json::to_vec_pretty(&index).map_err(io::Error::from);
         let path = self.images.join("index.json");
         write_atomic(&path, &bytes.map_err(file("write", &path))?)
-    }
-}
-
-fn empty_index() -> Index {
-    Index {
-        schema_version: 2,
-        media_type: Some(OCI_INDEX.to_owned()),
-        artifact_type: None,
-        manifests: Vec::new(),
-        subject: None,
-        annotations: std::collections::BTreeMap::new(),
     }
 }
 
