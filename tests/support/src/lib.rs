@@ -6,6 +6,7 @@
 
 pub mod background;
 pub mod host;
+pub mod http;
 pub mod namespace;
 pub mod need;
 pub mod output;

@@ -1,0 +1,7 @@
+//! The registry client against registries in this process: hostile ones, broken
+//! ones, and mirrors. `tests/root/registry` has the real ones.
+
+mod hostile;
+mod mirrors;
+mod resume;
+mod served;
