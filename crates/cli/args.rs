@@ -150,10 +150,17 @@ pub const VERBS: &[Verb] = &[
 ];
 
 /// `lighter system ...`
-const SYSTEM: &[Verb] = &[verb!(Other, system_check as "check")];
+const SYSTEM: &[Verb] = &[
+    verb!(Other, system_check as "check"),
+    verb!(Other, system_df as "df"),
+    verb!(Other, events),
+    verb!(Other, info),
+    verb!(Other, system_prune as "prune"),
+];
 
 /// `lighter image ...`: docker's longer names.
 const IMAGE: &[Verb] = &[
+    verb!(Other, image_diff as "diff"),
     verb!(Other, history),
     verb!(Other, import),
     verb!(Other, image_inspect as "inspect"),
@@ -167,6 +174,7 @@ const IMAGE: &[Verb] = &[
     verb!(Other, tag),
     verb!(Other, push),
     verb!(Other, image_prune as "prune"),
+    verb!(Other, image_tree as "tree"),
 ];
 
 /// `lighter container ...`: docker's longer names.

@@ -100,6 +100,14 @@ pub fn each<E: Into<anyhow::Error>>(
     Ok(each.code())
 }
 
+/// docker's list of what a prune removed; nothing when that is nothing.
+pub fn deleted(what: &str, names: &[String]) -> anyhow::Result<()> {
+    if !names.is_empty() {
+        crate::output::text(&format!("Deleted {what}:\n{}\n\n", names.join("\n")))?;
+    }
+    Ok(())
+}
+
 /// Asks before something is lost. No answer is no.
 pub fn confirm(warning: &str) -> anyhow::Result<bool> {
     eprint!("WARNING! {warning}\nAre you sure you want to continue? [y/N] ");

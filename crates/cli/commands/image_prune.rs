@@ -1,10 +1,11 @@
 //! `lighter image prune`: removes images nobody needs.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use image::Store;
 use image::store::{Entry, Reclaimed};
+use image::{Digest, Store};
 
 use super::images::filter;
 use super::ps::filters;
@@ -38,23 +39,23 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     }
     let store = Store::open(&global.root)?;
     let (removed, reclaimed) = prune(&store, args.all, &filters(&args.filter)?)?;
-    if !removed.is_empty() {
-        output::line("Deleted Images:")?;
-        for entry in &removed {
-            match &entry.reference {
-                Some(reference) => {
-                    output::line(format_args!("untagged: {}", reference.familiar()))?
-                }
-                None => output::line(format_args!("deleted: {}", entry.id))?,
-            }
-        }
-        output::line("")?;
-    }
+    report::deleted("Images", &lines(&removed, &reclaimed))?;
     output::line(format_args!(
         "Total reclaimed space: {}",
         units::size(reclaimed.bytes, 4)
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What became of each name, image and layer, in docker's words.
+pub fn lines(removed: &[Entry], reclaimed: &Reclaimed) -> Vec<String> {
+    let untagged = removed.iter().filter_map(|entry| entry.reference.as_ref());
+    let untagged = untagged.map(|reference| format!("untagged: {}", reference.familiar()));
+    let images: BTreeSet<&Digest> = removed.iter().map(|entry| &entry.id).collect();
+    let images = images.into_iter().chain(&reclaimed.layers);
+    untagged
+        .chain(images.map(|id| format!("deleted: {id}")))
+        .collect()
 }
 
 /// Removes nameless images, or all that no container has; also what failed pulls left.
@@ -76,12 +77,9 @@ pub fn prune(
             _ => filter(store, entries, key, value)?,
         };
     }
-    let mut removed = Vec::new();
-    for entry in entries {
-        if (all || entry.reference.is_none()) && store.users(&entry.id)?.is_empty() {
-            removed.push(entry);
-        }
-    }
+    let used = store.used_images()?;
+    entries.retain(|entry| (all || entry.reference.is_none()) && !used.contains(&entry.id));
+    let removed = entries;
     store.untag(&removed)?;
     let mut reclaimed = store.collect()?;
     reclaimed.bytes += store.remove_partials(std::time::Duration::ZERO)?;

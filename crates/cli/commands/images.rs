@@ -133,7 +133,7 @@ pub fn filter(store: &Store, entries: Vec<Entry>, key: &str, value: &str) -> Res
                 .split_once('=')
                 .map_or((value, None), |(n, v)| (n, Some(v)));
             Box::new(move |entry| {
-                let labels = store.image(entry).map(|image| image.config.config.labels);
+                let labels = store.config(entry).map(|config| config.config.labels);
                 labels.is_ok_and(|labels| {
                     labels
                         .get(name)
@@ -185,7 +185,8 @@ fn id(entry: &Entry, whole: bool) -> String {
     }
 }
 
-fn row(entry: &Entry, whole: bool) -> Value {
+/// An entry as a row of a listing; what only `system df` knows is not available here.
+pub fn row(entry: &Entry, whole: bool) -> Value {
     let none = || "<none>".to_owned();
     let reference = entry.reference.as_ref();
     let repo_digest = entry.repo_digest.as_ref();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use engine::config::NetworkAttachment;
+use jiff::Timestamp;
 use network::{Cidr, Definition, Driver, Endpoint, Network, Networks, SubnetWish};
 use serde_json::{Map, Value, json};
 
@@ -414,6 +415,20 @@ fn chosen(
                 found.retain(|network| values.iter().any(|value| network.name.contains(value)))
             }
             "label" => found.retain(|network| values.iter().all(|value| has_label(network, value))),
+            "label!" => {
+                found.retain(|network| !values.iter().any(|value| has_label(network, value)));
+            }
+            "until" => {
+                for value in values {
+                    let limit = crate::options::time::moment("until", value, Timestamp::now())?;
+                    found.retain(|network| {
+                        network
+                            .created
+                            .parse::<Timestamp>()
+                            .is_ok_and(|created| created < limit)
+                    });
+                }
+            }
             "scope" => found.retain(|_| values.contains(&"local")),
             "type" => found.retain(|network| {
                 let kind = if is_builtin(network) {
@@ -466,9 +481,20 @@ fn prune(args: Prune, global: &Global, networks: &Networks) -> Result<ExitCode> 
     if !args.force && !report::confirm(warning)? {
         return Ok(ExitCode::SUCCESS);
     }
+    let removed = prune_unused(networks, global, &filters(&args.filter)?)?;
+    report::deleted("Networks", &removed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Removes the networks no container is to join; their names.
+pub fn prune_unused(
+    networks: &Networks,
+    global: &Global,
+    filters: &[(String, String)],
+) -> Result<Vec<String>> {
     let used = used(global)?;
     let mut removed = Vec::new();
-    for network in chosen(networks, global, &filters(&args.filter)?)? {
+    for network in chosen(networks, global, filters)? {
         if !is_builtin(&network) && !used.contains(&network.name) {
             match networks.remove(&network.name) {
                 // A container joined it meanwhile, or somebody else removed it.
@@ -477,12 +503,5 @@ fn prune(args: Prune, global: &Global, networks: &Networks) -> Result<ExitCode> 
             }
         }
     }
-    if !removed.is_empty() {
-        output::line("Deleted Networks:")?;
-        for name in removed {
-            output::line(name)?;
-        }
-        output::line("")?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(removed)
 }

@@ -26,13 +26,7 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let pruned = global.engine()?.prune(&filters(&args.filter)?)?;
-    if !pruned.removed.is_empty() {
-        output::line("Deleted Containers:")?;
-        for id in &pruned.removed {
-            output::line(id)?;
-        }
-        output::line("")?;
-    }
+    report::deleted("Containers", &pruned.removed)?;
     output::line(format_args!(
         "Total reclaimed space: {}",
         units::size(pruned.bytes, 4)

@@ -117,7 +117,8 @@ fn id(container: &Summary, whole: bool) -> &str {
     }
 }
 
-fn row(container: &Summary, whole: bool, now: Timestamp) -> Value {
+/// A container as a row of a listing.
+pub fn row(container: &Summary, whole: bool, now: Timestamp) -> Value {
     let cut = |text: String, most| {
         if whole {
             text

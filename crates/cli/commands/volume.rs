@@ -203,13 +203,7 @@ fn prune(args: Prune, global: &Global) -> Result<ExitCode> {
     } = global
         .engine()?
         .volume_prune(args.all, &filters(&args.filter)?)?;
-    if !names.is_empty() {
-        output::line("Deleted Volumes:")?;
-        for name in names {
-            output::line(name)?;
-        }
-        output::line("")?;
-    }
+    report::deleted("Volumes", &names)?;
     output::line(format_args!(
         "Total reclaimed space: {}",
         units::size(bytes, 4)

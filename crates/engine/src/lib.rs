@@ -42,6 +42,7 @@ pub mod stats;
 pub mod stop;
 pub mod top;
 pub mod update;
+mod usage;
 pub mod volume;
 pub mod wait;
 

@@ -2,7 +2,6 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::disk;
 use crate::list::{Filters, Status, Summary};
 use crate::remove::Remove;
 use crate::volume::has_label;
@@ -29,7 +28,7 @@ impl Engine {
             if !stopped || self.is_active(&one.id) || !passes(&one, filters)? {
                 continue;
             }
-            let size = disk::size(&self.paths.container(&one.id).kept.join("upper"));
+            let size = self.container_size(&one.id);
             match self.remove(&one.id, Remove::default()) {
                 Ok(id) => pruned.removed.push(id),
                 // Started or removed since we looked: neither is ours to touch.

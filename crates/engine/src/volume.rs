@@ -152,7 +152,7 @@ impl Engine {
             if users.contains_key(&volume.name) || !(all || volume.anonymous) {
                 continue;
             }
-            pruned.bytes += disk::size(&volume.path);
+            pruned.bytes += self.volume_size(&volume);
             self.volume_remove(&volume.name, true)?;
             pruned.removed.push(volume.name);
         }

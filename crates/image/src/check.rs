@@ -5,14 +5,13 @@
 //! [`repair`], and exactly that comes back: from the blob where it is good,
 //! else from the registry.
 
-mod compare;
-
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
 use crate::arrival::{Documents, Naming, install};
+use crate::compare;
 use crate::error::file;
 use crate::layer::Limits;
 use crate::layer::pipeline::{self, Failure, Input};

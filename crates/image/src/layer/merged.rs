@@ -4,7 +4,7 @@
 //! topmost layer that has a name decides, a device 0:0 hides it, directories
 //! merge until one is opaque. Symbolic links stay inside the merged root.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -32,13 +32,13 @@ pub(super) struct Found {
 type Merged = Vec<(usize, OwnedFd)>;
 
 /// The merged view of some layers.
-pub(super) struct View {
+pub(crate) struct View {
     root: Merged,
 }
 
 impl View {
     /// The view of `layers`: their roots, topmost first.
-    pub(super) fn open(layers: &[PathBuf]) -> io::Result<Self> {
+    pub(crate) fn open(layers: &[PathBuf]) -> io::Result<Self> {
         let roots = layers.iter().enumerate();
         let roots = roots.map(|(at, layer)| Ok((at, fs::open(layer, DIRECTORY, Mode::empty())?)));
         Ok(Self {
@@ -91,6 +91,13 @@ impl View {
         Ok(None)
     }
 
+    /// Every path there is, links not followed, with the topmost layer that has it.
+    pub(crate) fn walk(&self) -> io::Result<BTreeMap<Vec<u8>, Seen>> {
+        let mut seen = BTreeMap::new();
+        visit(&self.root, &[], &mut seen)?;
+        Ok(seen)
+    }
+
     /// A directory that was found before; none for the root.
     fn directory(&self, path: &[Vec<u8>]) -> io::Result<Option<Merged>> {
         let mut current = None;
@@ -99,6 +106,49 @@ impl View {
         }
         Ok(current)
     }
+}
+
+/// What the merged view has at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Which layer it is in, 0 for the topmost.
+    pub(crate) layer: usize,
+    pub(crate) is_directory: bool,
+}
+
+fn visit(here: &Merged, path: &[u8], seen: &mut BTreeMap<Vec<u8>, Seen>) -> io::Result<()> {
+    let mut names: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for (_, dir) in here {
+        for entry in fs::Dir::read_from(dir)? {
+            names.insert(entry?.file_name().to_bytes().to_vec());
+        }
+    }
+    for name in names {
+        if matches!(&name[..], b"." | b"..") {
+            continue;
+        }
+        let Some(found) = step(here, &name)? else {
+            continue;
+        };
+        let path = match path {
+            b"" => name.clone(),
+            _ => [path, b"/", &name].concat(),
+        };
+        let is_directory = FileType::from_raw_mode(found.stat.st_mode) == FileType::Directory;
+        let layer = found.layer;
+        drop(found);
+        seen.insert(
+            path.clone(),
+            Seen {
+                layer,
+                is_directory,
+            },
+        );
+        if is_directory {
+            visit(&descend(here, &name)?, &path, seen)?;
+        }
+    }
+    Ok(())
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY

@@ -17,6 +17,7 @@ mod unpack;
 pub use decompress::DecompressError;
 pub(crate) use decompress::{Decoder, sniff};
 pub use error::LayerError;
+pub(crate) use merged::{Seen, View};
 pub(crate) use name::clean;
 pub(crate) use unpack::{Limits, Unpacked};
 

@@ -130,7 +130,7 @@ impl Store {
             .collect())
     }
 
-    fn load(&self, entry: &Entry, entries: &[Entry]) -> Result<Image, Error> {
+    pub(super) fn load(&self, entry: &Entry, entries: &[Entry]) -> Result<Image, Error> {
         let (bytes, media_type) = self.read_manifest(entry)?;
         let descriptor = Descriptor::new(&media_type, entry.manifest.clone(), bytes.len() as u64);
         let manifest = parse_manifest(&entry.manifest, &bytes, &media_type)?;
@@ -181,6 +181,12 @@ impl Store {
             problem: format!("does not list {}", entry.manifest),
         })?;
         Ok((self.read_blob(&found.digest)?, found.media_type))
+    }
+
+    /// The config of an entry's image, without looking for its layers.
+    pub fn config(&self, entry: &Entry) -> Result<ImageConfig, Error> {
+        let (bytes, media_type) = self.read_manifest(entry)?;
+        self.read_config(&parse_manifest(&entry.manifest, &bytes, &media_type)?)
     }
 
     fn read_config(&self, manifest: &Manifest) -> Result<ImageConfig, Error> {

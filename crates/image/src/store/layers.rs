@@ -7,7 +7,8 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -117,8 +118,12 @@ impl Store {
 
     /// Writes all bytes of blobs and layers to the disk, in one go.
     pub(crate) fn sync_all(&self) -> Result<(), Error> {
-        // Twice on one filesystem costs nothing more.
-        for path in [&self.layers, &self.images] {
+        let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+        let mut directories = vec![&self.layers];
+        if device(&self.layers) != device(&self.images) {
+            directories.push(&self.images);
+        }
+        for path in directories {
             let dir = File::open(path).map_err(file("open", path))?;
             rustix::fs::syncfs(&dir).map_err(errno("sync", path))?;
         }

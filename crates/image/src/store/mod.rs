@@ -21,6 +21,7 @@ mod layers;
 mod pin;
 mod spool;
 mod temporary;
+mod usage;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -36,6 +37,7 @@ pub(crate) use index::stored;
 pub use layers::LayerRecord;
 pub(crate) use layers::{Staging, chain_ids};
 pub(crate) use spool::{Spool, Spooled};
+pub use usage::{ImageUsage, Usage};
 
 use crate::Error;
 use crate::error::{errno, file};

@@ -1,4 +1,4 @@
-//! Whether two trees are the same: names, kinds, modes, owners, times,
+//! Whether two files, or two trees, are the same: names, kinds, modes, owners, times,
 //! extended attributes, link targets and content.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::path::Path;
 const PIECE: usize = 256 << 10;
 
 /// The first thing that differs between `expected` and `found`.
-pub(super) fn first_difference(expected: &Path, found: &Path) -> io::Result<Option<String>> {
+pub(crate) fn first_difference(expected: &Path, found: &Path) -> io::Result<Option<String>> {
     let mut todo = vec![std::path::PathBuf::new()];
     while let Some(relative) = todo.pop() {
         let (left, right) = (expected.join(&relative), found.join(&relative));
@@ -22,7 +22,8 @@ pub(super) fn first_difference(expected: &Path, found: &Path) -> io::Result<Opti
             }
             other => other?,
         };
-        if let Some(what) = entry_difference(&left, &left_meta, &right, &right_meta)? {
+        let sides = [(&*left, &left_meta), (&*right, &right_meta)];
+        if let Some(what) = exact_difference(sides)? {
             return Ok(Some(format!("{} of /{}", what, relative.display())));
         }
         if left_meta.is_dir() {
@@ -45,32 +46,37 @@ fn names(directory: &Path) -> io::Result<BTreeSet<OsString>> {
         .collect()
 }
 
-fn entry_difference(
-    left: &Path,
-    left_meta: &Metadata,
-    right: &Path,
-    right_meta: &Metadata,
-) -> io::Result<Option<&'static str>> {
-    let same_time = (left_meta.mtime(), left_meta.mtime_nsec())
-        == (right_meta.mtime(), right_meta.mtime_nsec());
+/// A path and what it is.
+type Side<'a> = (&'a Path, &'a Metadata);
+
+/// Also its time and how many names it has.
+fn exact_difference(sides: [Side<'_>; 2]) -> io::Result<Option<&'static str>> {
+    let [(_, left), (_, right)] = sides;
+    let same_time = (left.mtime(), left.mtime_nsec()) == (right.mtime(), right.mtime_nsec());
     // A whiteout has no time of its own.
-    let timeless = left_meta.file_type().is_char_device() && left_meta.rdev() == 0;
+    let timeless = left.file_type().is_char_device() && left.rdev() == 0;
+    if !left.is_dir() && left.nlink() != right.nlink() {
+        return Ok(Some("number of links"));
+    }
+    if !same_time && !timeless {
+        return Ok(Some("time"));
+    }
+    difference(sides)
+}
+
+/// What differs between two files, or between two directories without what is in them.
+pub(crate) fn difference(
+    [(left, left_meta), (right, right_meta)]: [Side<'_>; 2],
+) -> io::Result<Option<&'static str>> {
+    let owner = |metadata: &Metadata| (metadata.uid(), metadata.gid());
     let checks = [
         ("kind or mode", left_meta.mode() == right_meta.mode()),
-        (
-            "owner",
-            (left_meta.uid(), left_meta.gid()) == (right_meta.uid(), right_meta.gid()),
-        ),
+        ("owner", owner(left_meta) == owner(right_meta)),
         (
             "size",
             left_meta.is_dir() || left_meta.size() == right_meta.size(),
         ),
         ("device", left_meta.rdev() == right_meta.rdev()),
-        (
-            "number of links",
-            left_meta.is_dir() || left_meta.nlink() == right_meta.nlink(),
-        ),
-        ("time", same_time || timeless),
     ];
     if let Some((what, _)) = checks.iter().find(|(_, same)| !same) {
         return Ok(Some(what));
