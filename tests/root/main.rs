@@ -25,5 +25,6 @@ mod crash;
 mod explain;
 mod host;
 mod network;
+mod registry;
 mod runtime;
 mod spine;

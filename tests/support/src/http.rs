@@ -226,6 +226,10 @@ fn read_until(stream: &mut TcpStream, end: &[u8]) -> Option<String> {
     let mut byte = [0];
     while !text.ends_with(end) {
         stream.read_exact(&mut byte).ok()?;
+        // The first byte of TLS: nobody here speaks it.
+        if text.is_empty() && byte[0] == 0x16 {
+            return None;
+        }
         text.push(byte[0]);
     }
     String::from_utf8(text).ok()

@@ -5,6 +5,7 @@
 //! Read [`host`] next; a test's life is: make a host, give it a registry, run commands, look at what the kernel shows.
 
 pub mod background;
+pub mod certificate;
 pub mod host;
 pub mod http;
 pub mod namespace;
@@ -13,6 +14,7 @@ pub mod output;
 pub mod process;
 pub mod registry;
 pub mod snapshot;
+pub mod token_server;
 pub mod vm;
 
 pub use background::Background;

@@ -4,9 +4,10 @@
 //! [`Host::fixtures`] serves the images of `scripts/fixtures` (read-only, so any number of tests share the files);
 //! [`Host::registry`] serves an empty directory, for pushing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::background::Background;
+use crate::certificate::{Authority, Certificate};
 use crate::host::Host;
 use crate::need::fixtures;
 
@@ -29,18 +30,51 @@ impl Host {
     /// When the registry does not start.
     #[track_caller]
     pub fn registry(&self, port: u16, extra: &str) -> String {
+        self.serve(&self.storage(port), port, extra);
+        format!("localhost:{port}")
+    }
+
+    /// As [`Host::registry`], over TLS; clients must show a certificate of `clients` when there is one.
+    ///
+    /// # Panics
+    /// When the registry does not start.
+    #[track_caller]
+    pub fn secure_registry(
+        &self,
+        port: u16,
+        certificate: &Certificate,
+        clients: Option<&Authority>,
+        extra: &str,
+    ) -> String {
+        let clients = clients.map_or(String::new(), |authority| {
+            format!(", clientcas: ['{}']", authority.certificate().display())
+        });
+        let tls = format!(
+            ", tls: {{certificate: '{}', key: '{}'{clients}}}",
+            certificate.certificate.display(),
+            certificate.key.display()
+        );
+        self.start(&self.storage(port), port, &tls, extra);
+        format!("localhost:{port}")
+    }
+
+    fn storage(&self, port: u16) -> PathBuf {
         let storage = self.directory().join(format!("registry-{port}"));
         std::fs::create_dir_all(&storage).expect("the host's directory can be written");
-        self.serve(&storage, port, extra);
-        format!("localhost:{port}")
+        storage
     }
 
     #[track_caller]
     fn serve(&self, storage: &Path, port: u16, extra: &str) {
+        self.start(storage, port, "", extra);
+    }
+
+    #[track_caller]
+    fn start(&self, storage: &Path, port: u16, tls: &str, extra: &str) {
         let configuration = self.write(
             &format!("registry-{port}.yml"),
             format!(
-                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}, delete: {{enabled: true}}}}\nhttp: {{addr: ':{port}'}}\n{extra}",
+                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}, delete: {{enabled: true}}}}\nhttp: {{addr: ':{port}', secret: x{tls}}}\n{extra}",
                 storage.display()
             ),
         );
@@ -48,17 +82,9 @@ impl Host {
         command.arg("serve").arg(configuration);
         let registry = Background::start_silent(command);
         crate::eventually("the registry answers", 20, || {
-            let mut probe = self.command("curl");
-            probe.args([
-                "-sS",
-                "-o",
-                "/dev/null",
-                &format!("http://localhost:{port}/v2/"),
-            ]);
-            probe
-                .output()
-                .is_ok_and(|output| output.status.success())
-                .then_some(())
+            // 52 and 56: it wants TLS, and said so or closed.
+            let script = format!("curl -sS -o /dev/null http://localhost:{port}/v2/");
+            matches!(self.shell(&script).code, 0 | 52 | 56).then_some(())
         });
         self.registries
             .lock()

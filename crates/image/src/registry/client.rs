@@ -298,7 +298,11 @@ impl Session {
     /// A Go server that expects TLS says so in clear.
     async fn maybe_tls(&self, url: &Url, response: Response) -> Result<Response, Refusal> {
         let body = read_limited(response, ERROR_LIMIT, self.stall).await?;
-        if String::from_utf8_lossy(&body).contains("HTTP request to an HTTPS server") {
+        // The answer to HEAD has no words.
+        let words_missing = body.is_empty();
+        if words_missing
+            || String::from_utf8_lossy(&body).contains("HTTP request to an HTTPS server")
+        {
             return Err(Refusal::SpeaksTls);
         }
         let reason = words(&body);
