@@ -636,8 +636,10 @@ fn a_container_without_ipv6_has_none_and_one_with_it_takes_no_router() {
         inside(&host, "web", "cat /proc/sys/net/ipv6/conf/eth0/accept_ra").text(),
         "0"
     );
-    let name = host.ip(["link", "show", "type", "bridge"]);
-    let bridge = name[0]["ifname"].as_str().unwrap_or_default().to_owned();
+    let id = host
+        .lighter(["network", "inspect", "-f", "{{.Id}}", "six"])
+        .success();
+    let bridge = format!("lt-{}", &id.text()[..12]);
     let accept = host
         .shell(&format!("cat /proc/sys/net/ipv6/conf/{bridge}/accept_ra"))
         .success();
@@ -721,4 +723,46 @@ fn two_lighters_on_one_host_do_not_meet() {
         Ok("web".into()),
         "the first is untouched"
     );
+}
+
+#[test]
+fn a_container_keeps_its_address_and_leaves_it_at_once() {
+    let Some(host) = ready() else { return };
+    host.lighter(["network", "create", "--subnet", "10.77.0.0/24", "net"])
+        .success();
+    serve(&host, "one", "--network net");
+    let before = address(&host, "one");
+    host.lighter(["restart", "-t", "0", "one"]).success();
+    assert_eq!(address(&host, "one"), before, "after a restart");
+    host.lighter(["stop", "-t", "0", "one"]).success();
+    let other = ["run", "--rm", "--network", "net", BUSYBOX, "hostname", "-i"];
+    let other = host.lighter(other).success();
+    assert_ne!(other.text(), before, "a free address is taken first");
+    host.lighter(["start", "one"]).success();
+    assert_eq!(address(&host, "one"), before, "after a stop and a start");
+
+    // One after the other with the same address: the second need not wait until the kernel is done with the first.
+    for _ in 0..5 {
+        let fixed = ["run", "--rm", "--network", "net", "--ip", "10.77.0.77"];
+        let fixed = host
+            .lighter(fixed.into_iter().chain([BUSYBOX, "hostname", "-i"]))
+            .success();
+        assert_eq!(fixed.text(), "10.77.0.77");
+    }
+}
+
+#[test]
+fn a_network_of_the_same_name_is_another_network() {
+    let Some(host) = ready() else { return };
+    for _ in 0..3 {
+        host.lighter(["network", "create", "net"]).success();
+        serve(&host, "web", "--network net -p 8080:80");
+        // Longer than the old network's last container lingers.
+        for _ in 0..8 {
+            assert_eq!(get(&host, "127.0.0.1:8080"), Ok("web".into()));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        host.lighter(["rm", "-f", "web"]).success();
+        host.lighter(["network", "rm", "net"]).success();
+    }
 }

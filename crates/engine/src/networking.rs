@@ -11,16 +11,27 @@ use crate::{Error, Result};
 /// The network a container joins that names none.
 const DEFAULT: &str = "bridge";
 
-/// Leases its places in networks; none when it joins no bridge.
-pub(crate) fn attach(record: &Record, networks: &Networks) -> Result<Option<Attached>> {
+/// Leases its places in networks, where it was in its `last` run when possible; none when it joins no bridge.
+pub(crate) fn attach(
+    record: &Record,
+    last: &[JoinedNetwork],
+    networks: &Networks,
+) -> Result<Option<Attached>> {
     let config = &record.config;
     if config.network != NetworkMode::Bridged {
         return Ok(None);
     }
-    let wishes: Vec<Wish> = attachments(config)
+    let mut wishes: Vec<Wish> = attachments(config)
         .iter()
         .map(|attachment| wish(attachment, &record.name))
         .collect::<Result<_>>()?;
+    for wish in &mut wishes {
+        let before = last.iter().filter(|joined| joined.name == wish.network);
+        wish.last = before
+            .flat_map(|joined| [joined.address, joined.address6])
+            .flatten()
+            .collect();
+    }
     Ok(Some(networks.attach(
         &record.id,
         &wishes,
@@ -74,6 +85,7 @@ pub(crate) fn wish(attachment: &NetworkAttachment, name: &str) -> Result<Wish> {
         ipv6: attachment.ipv6,
         mac,
         interface: attachment.interface.clone(),
+        last: Vec::new(),
         gateway_priority: attachment.gateway_priority,
     })
 }

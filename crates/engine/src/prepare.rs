@@ -19,7 +19,7 @@ use crate::config::{ContainerConfig, Device, Mount, MountSource, NamespaceMode, 
 use crate::disk::{self, Keep};
 use crate::list::Status;
 use crate::paths::ContainerPaths;
-use crate::record::Record;
+use crate::record::{Last, Record};
 use crate::rootfs::{Layers, Rootfs};
 use crate::spec::{self, Host, HostDevice, HostMount, Surroundings, namespace_path};
 use crate::user::{Accounts, User};
@@ -48,7 +48,9 @@ impl Engine {
             config.user.as_deref().unwrap_or_default(),
             &config.group_add,
         )?;
-        let network = networking::attach(record, networks)?;
+        let last = disk::read_json::<Last>(&paths.last())?;
+        let before = last.map(|last| last.networks).unwrap_or_default();
+        let network = networking::attach(record, &before, networks)?;
         let hierarchies = hierarchies()?;
         let around = Surroundings {
             id: record.id.clone(),

@@ -88,4 +88,7 @@ pub(crate) struct Last {
     pub(crate) error: Option<String>,
     /// Last health.
     pub(crate) health: Option<Health>,
+    /// The networks it was on: the next run gets the same addresses when they are free.
+    #[serde(default)]
+    pub(crate) networks: Vec<JoinedNetwork>,
 }

@@ -81,6 +81,7 @@ impl Engine {
                 restart_count: state.restart_count,
                 error: Some(error.clone()),
                 health: state.health,
+                networks: state.networks,
             };
             disk::replace_json(&paths.last(), &last, Keep::Durable)?;
         }

@@ -70,30 +70,22 @@ pub(crate) fn steps(
 }
 
 /// The other way round, once the last container has left.
-pub(crate) fn undo(network: &Network, table: &str) -> Vec<Step> {
-    let bridge = &network.bridge;
-    let elements = firewall::network_elements(network);
+pub(crate) fn undo(network: &Network) -> Vec<Step> {
+    let why = "nobody is left on the network";
+    let bridge = || network.bridge.clone();
     vec![
-        Step::host(
-            Op::ForwardForget {
-                bridge: bridge.clone(),
-            },
-            "nobody is left on the network",
-        ),
-        Step::host(
-            Op::FirewallRemove {
-                table: table.into(),
-                elements,
-            },
-            "nobody is left on the network",
-        ),
-        Step::host(
-            Op::LinkDelete {
-                name: bridge.clone(),
-            },
-            "nobody is left on the network",
-        ),
+        Step::host(Op::ForwardForget { bridge: bridge() }, why),
+        Step::host(Op::LinkDelete { name: bridge() }, why),
     ]
+}
+
+/// What the table has of the network, when the table stays for others.
+pub(crate) fn undo_firewall(network: &Network, table: &str) -> Step {
+    let remove = Op::FirewallRemove {
+        table: table.into(),
+        elements: firewall::network_elements(network),
+    };
+    Step::host(remove, "nobody is left on the network")
 }
 
 fn link(network: &Network) -> Bridge {

@@ -32,6 +32,8 @@ pub struct Wish {
     pub mac: Option<Mac>,
     /// The interface's name inside; `ethN` when absent.
     pub interface: Option<String>,
+    /// The addresses of its last run: it gets them again when they are free.
+    pub last: Vec<IpAddr>,
     /// The network with the highest number (the first of them) gives the default route.
     pub gateway_priority: i32,
 }
@@ -82,14 +84,17 @@ impl Endpoint {
             };
             steps.push(Step::host(remove, "its ports are published no more"));
         }
+        steps.push(self.unplug());
+        steps
+    }
+
+    /// Pulls its cable out of the bridge.
+    pub(crate) fn unplug(&self) -> Step {
         let cable = Op::LinkDelete {
             name: self.host_interface.clone(),
         };
-        steps.push(Step::host(
-            cable,
-            "its cable, when its network namespace still has the other end",
-        ));
-        steps
+        let why = "its cable, when its network namespace still has the other end";
+        Step::host(cable, why)
     }
 
     /// The cable to its bridge.

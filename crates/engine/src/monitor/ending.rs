@@ -8,9 +8,15 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::Monitor;
 use super::run::{Outcome, timespec};
 use crate::disk::{self, Keep};
+use crate::list::JoinedNetwork;
 use crate::record::{FORMAT, Last, Record, State};
 use crate::restart::Restarts;
 use crate::{Error, Result};
+
+/// How long the places of a container in its networks outlive it. Nobody waits for that: a container that is started
+/// meanwhile finds the bridge and the firewall there, instead of waiting until the kernel has made them go. And most of the
+/// work is done by then, because the kernel takes a cable down with the network namespace that has its other end.
+const LINGER: Duration = Duration::from_millis(250);
 
 impl Monitor {
     /// A start that failed, as an outcome.
@@ -24,7 +30,12 @@ impl Monitor {
     }
 
     /// Leaves a mark that outlives a reboot: this container was up.
-    pub(super) fn remember_start(&self, record: &Record, started: Timestamp) -> Result<()> {
+    pub(super) fn remember_start(
+        &self,
+        record: &Record,
+        started: Timestamp,
+        networks: Vec<JoinedNetwork>,
+    ) -> Result<()> {
         if record.config.auto_remove {
             return Ok(());
         }
@@ -38,6 +49,7 @@ impl Monitor {
             restart_count: self.restarts.count,
             error: None,
             health: None,
+            networks,
         };
         disk::replace_json(
             &self.engine.paths.container(&self.id).last(),
@@ -67,12 +79,11 @@ impl Monitor {
         );
         self.note_end(outcome);
         self.clients.ended(outcome.exit_code);
-        self.leave_networks();
     }
 
-    /// The slow end of a run. What cannot be taken down now, the next repair takes down.
-    fn leave_networks(&mut self) {
-        if let Some(leaving) = self.leaving.take() {
+    /// The slow end of runs. What cannot be taken down now, the next repair takes down.
+    pub(super) fn leave_networks(&mut self) {
+        for leaving in std::mem::take(&mut self.leaving) {
             let _ = self.networks.finish(leaving);
         }
     }
@@ -145,6 +156,9 @@ impl Monitor {
         while self.clients.pending() && !self.clients.is_empty() {
             self.sleep(None);
         }
+        if !self.leaving.is_empty() {
+            std::thread::sleep(LINGER);
+        }
         self.leave_networks();
     }
 
@@ -172,6 +186,7 @@ impl Monitor {
                 .as_ref()
                 .map(|failure| failure.cause.clone()),
             health: outcome.health.clone(),
+            networks: outcome.networks.clone(),
         }
     }
 }

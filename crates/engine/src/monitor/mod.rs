@@ -42,8 +42,8 @@ pub(crate) struct Monitor {
     clients: Clients,
     signals: OwnedFd,
     restarts: Restarts,
-    /// Places in networks that the last run had, to be taken down.
-    leaving: Option<network::Leaving>,
+    /// Places in networks that earlier runs had, to be taken down.
+    leaving: Vec<network::Leaving>,
     /// Held until this process ends: somebody answers for the container.
     _alive: OwnedFd,
 }
@@ -82,7 +82,7 @@ impl Monitor {
             clients,
             signals,
             restarts: Restarts::default(),
-            leaving: None,
+            leaving: Vec::new(),
             _alive: alive,
         })
     }
@@ -95,6 +95,8 @@ impl Monitor {
             let outcome = match Run::start(&mut self) {
                 Ok(run) => {
                     self.clients.ready();
+                    // Of the run before: this one has its networks by now.
+                    self.leave_networks();
                     run.watch(&mut self)
                 }
                 Err(error) => self.could_not_start(&error),

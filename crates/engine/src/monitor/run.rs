@@ -15,6 +15,7 @@ use super::probe::{Probe, Verdict};
 use super::streams::{self, Got, Streams};
 use super::{Monitor, runtime_states};
 use crate::health::{Check, Health};
+use crate::list::JoinedNetwork;
 use crate::prepare::Prepared;
 use crate::record::{FORMAT, ProcessId, Record, State};
 use crate::{Error, Result, disk, etc, networking, process};
@@ -32,6 +33,8 @@ pub(super) struct Outcome {
     pub(super) failure: Option<crate::wire::Failure>,
     /// Its health in the end.
     pub(super) health: Option<Health>,
+    /// The networks it was on.
+    pub(super) networks: Vec<JoinedNetwork>,
 }
 
 /// A running container.
@@ -92,7 +95,7 @@ impl Run {
         }
         let run = started?;
         run.save(monitor)?;
-        monitor.remember_start(&run.record, run.started)?;
+        monitor.remember_start(&run.record, run.started, run.joined())?;
         monitor.engine.note(&run.record, "start", &[])?;
         kernel::keeper::give_back_memory();
         Ok(run)
@@ -423,10 +426,11 @@ impl Run {
         std::mem::take(&mut self.execs).end(&mut monitor.clients);
         // Ports and names are free from here on; what makes the kernel wait comes after everybody was told. A failure leaves
         // something that the next repair finds by the container's id.
-        monitor.leaving = self
-            .network
-            .take()
-            .and_then(|network| monitor.networks.leave(&self.record.id, network).ok());
+        let networks = self.joined();
+        if let Some(network) = self.network.take() {
+            let left = monitor.networks.leave(&self.record.id, network);
+            monitor.leaving.extend(left.ok());
+        }
         let _ = self.container.delete(true);
         Outcome {
             started: Some(self.started),
@@ -434,16 +438,18 @@ impl Run {
             oom_killed,
             failure: None,
             health: self.health.map(|watched| watched.health),
+            networks,
         }
+    }
+
+    /// The networks it is on.
+    fn joined(&self) -> Vec<JoinedNetwork> {
+        let endpoints = self.network.as_ref().map(|network| &network.endpoints);
+        networking::joined(endpoints.map_or(&[], Vec::as_slice))
     }
 
     /// Writes down what runs.
     fn save(&self, monitor: &Monitor) -> Result<()> {
-        let endpoints = self
-            .network
-            .as_ref()
-            .map(|network| network.endpoints.as_slice())
-            .unwrap_or_default();
         let state = State {
             format: FORMAT,
             monitor: monitor.me,
@@ -451,7 +457,7 @@ impl Run {
             started: self.started,
             restart_count: monitor.restarts.count,
             before: None,
-            networks: networking::joined(endpoints),
+            networks: self.joined(),
             ports: self
                 .network
                 .as_ref()
