@@ -141,9 +141,14 @@ impl Watcher for Plain {
     fn event(&self, _: usize, action: &Action, event: Event<'_>) {
         let (kind, name) = action.subject();
         if let Some(word) = word(action, &event) {
-            eprintln!("{} {kind} {name}  {word}", self.prefix);
+            say(&format!("{} {kind} {name}  {word}\n", self.prefix));
         }
     }
+}
+
+/// A whole line by one write(2): standard error keeps nothing back, and formatting it there writes every piece alone.
+fn say(line: &str) {
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// docker's JSON lines.
@@ -167,7 +172,7 @@ impl Watcher for Json {
         if self.dry_run {
             line["dry-run"] = true.into();
         }
-        let _ = writeln!(std::io::stderr(), "{line}");
+        say(&format!("{line}\n"));
     }
 }
 
