@@ -106,6 +106,7 @@ pub const VERBS: &[Verb] = &[
     group!("container", "Manage containers", CONTAINER),
     group!("image", "Manage images", IMAGE),
     group!("system", "Manage the whole", SYSTEM),
+    verb!(Management, bundle),
     verb!(Management, explain),
     verb!(Management, artifact),
     verb!(Management, manifest),

@@ -1,11 +1,11 @@
 //! `lighter import`: an image from a plain tree.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use image::archive::{ImportOptions, import};
+use image::archive::{ImportOptions, Origin, import};
 use image::{Silent, Store};
 
 use crate::args::Global;
@@ -23,8 +23,8 @@ pub struct Args {
     /// Set platform of the image
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
-    /// A tar archive, packed or not, or - for STDIN
-    #[arg(value_name = "FILE|-")]
+    /// A tar archive, packed or not: a file, a web address, or - for STDIN
+    #[arg(value_name = "FILE|URL|-")]
     source: String,
     #[arg(value_name = "REPOSITORY[:TAG]")]
     reference: Option<String>,
@@ -39,11 +39,17 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
         platform: args.platform.as_deref().map(str::parse).transpose()?,
         created: None,
     };
-    let source: Box<dyn Read> = match args.source.as_str() {
-        "-" => Box::new(io::stdin()),
-        path => Box::new(File::open(path).with_context(|| format!("cannot open {path}"))?),
+    let origin = match args.source.as_str() {
+        "-" => Origin::Stream(Box::new(io::stdin())),
+        url if url.starts_with("http://") || url.starts_with("https://") => {
+            Origin::Url(url.to_owned())
+        }
+        path => {
+            let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
+            Origin::Stream(Box::new(file))
+        }
     };
-    let id = import(&Store::open(&global.root)?, source, &options, &Silent)?;
+    let id = import(&Store::open(&global.root)?, origin, &options, &Silent)?;
     output::line(id)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@
 
 pub mod artifact;
 pub mod attach;
+pub mod bundle;
 pub mod completion;
 pub mod compose;
 pub mod cp;

@@ -19,7 +19,7 @@ mod pause;
 mod plan;
 mod play;
 mod port;
-mod project;
+pub mod project;
 mod ps;
 mod pull;
 mod push;

@@ -46,9 +46,9 @@ pub enum Ansi {
     Always,
 }
 
-/// The options before the verb.
+/// Which application is meant.
 #[derive(clap::Args)]
-pub struct Options {
+pub struct Files {
     /// Compose configuration files; later ones are laid over earlier ones
     #[arg(short, long, value_name = "FILE")]
     file: Vec<PathBuf>,
@@ -64,6 +64,37 @@ pub struct Options {
     /// Where relative paths start (default: the directory of the first file)
     #[arg(long, value_name = "DIR")]
     project_directory: Option<PathBuf>,
+}
+
+impl Files {
+    /// Loads the application for a verb outside `compose`; what is wrong with it goes to stderr.
+    pub fn project(&self) -> Result<Project> {
+        let colours = std::io::stderr().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let environment = Environment::of_process();
+        let request = discover::discover(&self.wish(), &std::env::current_dir()?, environment)?;
+        load::load(&request).map_err(|failure| {
+            eprint!("{}", failure.diagnostics.render(&failure.sources, colours));
+            errors(failure.diagnostics.errors())
+        })
+    }
+
+    fn wish(&self) -> Wish {
+        Wish {
+            files: self.file.clone(),
+            name: self.project_name.clone(),
+            directory: self.project_directory.clone(),
+            env_files: self.env_file.clone(),
+            profiles: self.profile.clone(),
+        }
+    }
+}
+
+/// The options before the verb.
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    files: Files,
     /// Most steps at a time, -1 for no limit
     #[arg(long, value_name = "NUMBER", env = "COMPOSE_PARALLEL_LIMIT", hide_env = true, default_value_t = -1, allow_hyphen_values = true)]
     parallel: i32,
@@ -115,16 +146,6 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn wish(&self) -> Wish {
-        Wish {
-            files: self.options.file.clone(),
-            name: self.options.project_name.clone(),
-            directory: self.options.project_directory.clone(),
-            env_files: self.options.env_file.clone(),
-            profiles: self.options.profile.clone(),
-        }
-    }
-
     /// Loads the project; its warnings go to stderr. Services that are named activate their profiles.
     pub fn project(&self, services: &[String]) -> Result<Project> {
         self.load(services, Skip::default())
@@ -137,7 +158,7 @@ impl<'a> Session<'a> {
 
     fn read(&self, services: &[String], skip: Skip, warn: bool) -> Result<Project> {
         let mut request = discover::discover(
-            &self.wish(),
+            &self.options.files.wish(),
             &std::env::current_dir()?,
             Environment::of_process(),
         )?;
@@ -187,11 +208,11 @@ impl<'a> Session<'a> {
         let environment = std::env::var("COMPOSE_PROJECT_NAME")
             .ok()
             .filter(|name| !name.is_empty());
-        let name = self.options.project_name.clone().or(environment);
-        let without_files = self.options.file.is_empty()
+        let name = self.options.files.project_name.clone().or(environment);
+        let without_files = self.options.files.file.is_empty()
             && name.is_some()
             && discover::discover(
-                &self.wish(),
+                &self.options.files.wish(),
                 &std::env::current_dir()?,
                 Environment::of_process(),
             )

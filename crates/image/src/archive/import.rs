@@ -10,7 +10,8 @@ use crate::layer::{Decoder, sniff};
 use crate::media_type::{
     OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST, Packing,
 };
-use crate::store::{Spooled, stored};
+use crate::registry::download;
+use crate::store::{Spool, Spooled, stored};
 use crate::{
     Algorithm, Descriptor, Digest, Error, History, ImageConfig, Manifest, Platform, Progress,
     Reference, RootFs, RunConfig, Store,
@@ -31,10 +32,18 @@ pub struct ImportOptions {
     pub created: Option<String>,
 }
 
-/// Makes an image of the archive `source`; its id.
+/// Where the archive comes from.
+pub enum Origin {
+    /// A stream.
+    Stream(Box<dyn Read>),
+    /// A web address.
+    Url(String),
+}
+
+/// Makes an image of an archive; its id.
 pub fn import(
     store: &Store,
-    source: Box<dyn Read>,
+    origin: Origin,
     options: &ImportOptions,
     progress: &dyn Progress,
 ) -> Result<Digest, Error> {
@@ -48,10 +57,13 @@ pub fn import(
         })?;
     }
     let spool = store.spool()?;
-    let mut source = source;
-    let layer = spool.keep(&mut source, Algorithm::Sha256)?;
+    let from = match &origin {
+        Origin::Stream(_) => "-".to_owned(),
+        Origin::Url(url) => url.clone(),
+    };
+    let layer = receive(&spool, origin)?;
     let (media_type, diff_id) = look_at(&layer)?;
-    let config = config(options, run, diff_id);
+    let config = config(options, run, diff_id, &from);
     let documents = documents(
         &config,
         Descriptor::new(media_type, layer.digest.clone(), layer.size),
@@ -63,6 +75,17 @@ pub fn import(
     };
     install(store, progress, &files, &documents, &config, &[naming])?;
     Ok(documents.manifest.config.digest)
+}
+
+fn receive(spool: &Spool, origin: Origin) -> Result<Spooled, Error> {
+    match origin {
+        Origin::Stream(mut source) => spool.keep(&mut source, Algorithm::Sha256),
+        Origin::Url(url) => {
+            let mut keeping = spool.begin(Algorithm::Sha256)?;
+            download(&url, &mut |piece| keeping.take(piece))?;
+            Ok(keeping.finish())
+        }
+    }
 }
 
 /// How a layer is packed, and the digest of what is inside.
@@ -93,16 +116,16 @@ fn look_at(layer: &Spooled) -> Result<(&'static str, Digest), Error> {
     }
 }
 
-fn config(options: &ImportOptions, run: RunConfig, diff_id: Digest) -> ImageConfig {
+fn config(options: &ImportOptions, run: RunConfig, diff_id: Digest, from: &str) -> ImageConfig {
     let platform = options.platform.clone().unwrap_or_else(Platform::host);
     let created = options
         .created
         .clone()
         .or_else(|| Some(jiff::Timestamp::now().to_string()));
     let message = if options.message.is_empty() {
-        "Imported from -"
+        format!("Imported from {from}")
     } else {
-        &options.message
+        options.message.clone()
     };
     ImageConfig {
         created: created.clone(),
@@ -116,7 +139,7 @@ fn config(options: &ImportOptions, run: RunConfig, diff_id: Digest) -> ImageConf
         },
         history: vec![History {
             created,
-            comment: Some(message.to_owned()),
+            comment: Some(message),
             ..History::default()
         }],
         ..ImageConfig::default()

@@ -143,7 +143,7 @@ fn name_of(descriptor: &Descriptor) -> Option<Reference> {
 }
 
 /// Follows indexes down to the manifest for `platform`.
-fn documents(
+pub(super) fn documents(
     contents: &Contents,
     target: &Descriptor,
     platform: &Platform,
@@ -189,7 +189,7 @@ fn bare(descriptor: &Descriptor) -> Descriptor {
     )
 }
 
-fn blob(contents: &Contents, digest: &Digest) -> Result<Vec<u8>, Error> {
+pub(super) fn blob(contents: &Contents, digest: &Digest) -> Result<Vec<u8>, Error> {
     let missing = || Error::Incomplete {
         digest: digest.clone(),
     };
@@ -281,7 +281,7 @@ fn install(
     })
 }
 
-fn config_of(documents: &Documents) -> Result<ImageConfig, Error> {
+pub(super) fn config_of(documents: &Documents) -> Result<ImageConfig, Error> {
     let digest = &documents.manifest.config.digest;
     let bytes = documents
         .all

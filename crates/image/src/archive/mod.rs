@@ -3,12 +3,13 @@
 //! [`save`] writes one archive that both families read; [`load`] reads whatever
 //! it is given, by content; [`import`] makes an image of a plain tree.
 
+pub mod bundle;
 mod contents;
 mod import;
 mod load;
 mod save;
 
-pub use import::{ImportOptions, import};
+pub use import::{ImportOptions, Origin, import};
 pub use load::{Loaded, Source, load};
 pub use save::{Format, save};
 
@@ -58,6 +59,17 @@ pub enum ArchiveError {
         /// The errno.
         #[source]
         source: io::Error,
+    },
+    /// An archive without an application in it.
+    #[error("this is no bundle: no application is in it (`lighter bundle create` makes one)")]
+    NoBundle,
+    /// A file of an application that a bundle cannot hold.
+    #[error("cannot put {} into the bundle: {reason}", path.display())]
+    Unbundled {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// A `--change` that cannot be applied.
     #[error("{change:?} is not a valid change: {reason}")]

@@ -3,14 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::ArchiveError;
 use crate::layer::tar::Writer;
 use crate::media_type::OCI_INDEX;
-use crate::{Descriptor, Digest, Error, Image, Reference, Store};
+use crate::store::LAYOUT;
+use crate::{Descriptor, Digest, Error, Image, Reference, Store, Verifier};
 
 /// Which archive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,72 +37,112 @@ pub fn save(
     let mut docker = Vec::new();
     for (image, references) in images {
         let manifest = store.oci_manifest(image)?;
-        blobs.insert(manifest.digest.clone());
-        blobs.insert(image.id.clone());
-        blobs.extend(image.layers.iter().map(|layer| layer.blob.digest.clone()));
+        blobs.extend(blobs_of(&manifest, image));
         entries.extend(index_entries(&manifest, references));
         docker.push(docker_entry(image, references));
     }
+    let docker = (format == Format::Docker).then_some(docker);
+    write_layout(store, &blobs, &BTreeMap::new(), &entries, docker, out)
+}
+
+/// Writes a layout: blobs of the store and those given here, then the index, and docker's list if any.
+pub(super) fn write_layout(
+    store: &Store,
+    stored: &BTreeSet<Digest>,
+    given: &BTreeMap<Digest, PathBuf>,
+    entries: &[Descriptor],
+    docker: Option<Vec<Value>>,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
     let mut archive = Writer::new(out);
-    let written = write(store, &blobs, &entries, &docker, format, &mut archive)?;
-    written
-        .and_then(|()| archive.finish().map(drop))
+    let algorithms: BTreeSet<&str> = stored
+        .iter()
+        .chain(given.keys())
+        .map(|digest| digest.algorithm().name())
+        .collect();
+    archive.directory("blobs").map_err(ArchiveError::Write)?;
+    for algorithm in algorithms {
+        archive
+            .directory(&format!("blobs/{algorithm}"))
+            .map_err(ArchiveError::Write)?;
+    }
+    let all: BTreeSet<&Digest> = stored.iter().chain(given.keys()).collect();
+    for digest in all {
+        let path = given.get(digest).cloned();
+        let path = path.unwrap_or_else(|| store.blob_path(digest));
+        put_blob(&path, digest, &mut archive)?;
+    }
+    let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries});
+    put(&mut archive, "oci-layout", LAYOUT)?;
+    put(&mut archive, "index.json", index.to_string().as_bytes())?;
+    if let Some(docker) = docker {
+        let list = Value::from(docker).to_string();
+        put(&mut archive, "manifest.json", list.as_bytes())?;
+    }
+    archive.finish().map(drop).map_err(ArchiveError::Write)?;
+    Ok(())
+}
+
+fn put(archive: &mut Writer<&mut dyn Write>, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    archive
+        .file(name, 0o644, bytes.len() as u64, &mut &bytes[..])
         .map_err(|error| ArchiveError::Write(error).into())
 }
 
-/// The outer error is about the store, the inner one about the archive.
-fn write(
-    store: &Store,
-    blobs: &BTreeSet<Digest>,
-    entries: &[Descriptor],
-    docker: &[Value],
-    format: Format,
+/// A blob, checked on its way: no archive is made of damaged ones.
+fn put_blob(
+    path: &Path,
+    digest: &Digest,
     archive: &mut Writer<&mut dyn Write>,
-) -> Result<std::io::Result<()>, Error> {
-    let mut layout = vec![
-        ("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
-        (
-            "index.json",
-            json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries})
-                .to_string()
-                .into_bytes(),
-        ),
-    ];
-    if format == Format::Docker {
-        layout.push((
-            "manifest.json",
-            Value::from(docker).to_string().into_bytes(),
-        ));
-    }
-    let directories = ["blobs", "blobs/sha256", "blobs/sha512"];
-    let used = |name: &&str| {
-        !name.ends_with("512") || blobs.iter().any(|blob| blob.algorithm().name() == "sha512")
+) -> Result<(), Error> {
+    let blob = File::open(path).map_err(crate::error::file("open", path))?;
+    let size = blob
+        .metadata()
+        .map_err(crate::error::file("read", path))?
+        .len();
+    let mut blob = Checked {
+        source: blob,
+        verifier: Verifier::new(digest, size),
     };
-    for name in directories.iter().copied().filter(used) {
-        if let Err(error) = archive.directory(name) {
-            return Ok(Err(error));
-        }
+    archive
+        .file(&blob_name(digest), 0o644, size, &mut blob)
+        .map_err(ArchiveError::Write)?;
+    blob.verifier.finish().map_err(|mismatch| Error::Damaged {
+        digest: digest.clone(),
+        problem: format!("is wrong: {mismatch}"),
+    })
+}
+
+/// A file whose bytes are digested while they are read.
+struct Checked {
+    source: File,
+    verifier: Verifier,
+}
+
+impl Read for Checked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.verifier
+            .update(&buffer[..count])
+            .map_err(io::Error::other)?;
+        Ok(count)
     }
-    for digest in blobs {
-        let path = store.blob_path(digest);
-        let mut blob = File::open(&path).map_err(crate::error::file("open", &path))?;
-        let size = blob
-            .metadata()
-            .map_err(crate::error::file("read", &path))?
-            .len();
-        let name = format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
-        if let Err(error) = archive.file(&name, 0o644, size, &mut blob) {
-            return Ok(Err(error));
-        }
-    }
-    let rest = layout.iter().try_for_each(|(name, bytes)| {
-        archive.file(name, 0o644, bytes.len() as u64, &mut &bytes[..])
-    });
-    Ok(rest)
+}
+
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
+}
+
+/// What an image needs in a layout.
+pub(super) fn blobs_of(manifest: &Descriptor, image: &Image) -> Vec<Digest> {
+    let layers = image.layers.iter().map(|layer| layer.blob.digest.clone());
+    layers
+        .chain([manifest.digest.clone(), image.id.clone()])
+        .collect()
 }
 
 /// One entry for each name, or a single one without.
-fn index_entries(manifest: &Descriptor, references: &[Reference]) -> Vec<Descriptor> {
+pub(super) fn index_entries(manifest: &Descriptor, references: &[Reference]) -> Vec<Descriptor> {
     if references.is_empty() {
         return vec![manifest.clone()];
     }
@@ -118,16 +160,15 @@ fn index_entries(manifest: &Descriptor, references: &[Reference]) -> Vec<Descrip
 }
 
 fn docker_entry(image: &Image, references: &[Reference]) -> Value {
-    let path = |digest: &Digest| format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
     let layers: Vec<String> = image
         .layers
         .iter()
-        .map(|layer| path(&layer.blob.digest))
+        .map(|layer| blob_name(&layer.blob.digest))
         .collect();
     let tags: Vec<String> = references
         .iter()
         .filter(|r| r.tag().is_some())
         .map(Reference::familiar)
         .collect();
-    json!({"Config": path(&image.id), "RepoTags": tags, "Layers": layers})
+    json!({"Config": blob_name(&image.id), "RepoTags": tags, "Layers": layers})
 }

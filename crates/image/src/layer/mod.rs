@@ -28,6 +28,16 @@ use rustix::fs;
 use crate::Error;
 use crate::error::errno;
 
+/// Unpacks an archive that stands on nothing into the empty directory `root`.
+pub(crate) fn unpack_tree<S: std::io::BufRead>(
+    reader: &mut tar::Reader<S>,
+    root: &Path,
+) -> Result<(), LayerError> {
+    unpack::unpack(reader, root, Limits::default())?
+        .finish(&[])
+        .map(drop)
+}
+
 /// Gives directory `to` the mode, owner, times and attributes of `from`.
 pub(crate) fn copy_attributes(from: &Path, to: &Path) -> Result<(), Error> {
     let flags = fs::OFlags::RDONLY | fs::OFlags::DIRECTORY | fs::OFlags::CLOEXEC;

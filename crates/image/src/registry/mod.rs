@@ -11,6 +11,7 @@ mod blob;
 mod client;
 mod configuration;
 pub mod credentials;
+mod download;
 mod endpoint;
 mod error;
 mod manifest;
@@ -28,6 +29,7 @@ pub(crate) use blob::Delivery;
 pub(crate) use client::Session;
 pub(crate) use client::run;
 pub(crate) use configuration::{Demand, demand};
+pub(crate) use download::download;
 pub(crate) use manifest::Fetched;
 pub(crate) use upload::{Content, Sent, Upload};
 

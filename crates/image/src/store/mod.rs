@@ -36,7 +36,7 @@ pub use index::Entry;
 pub(crate) use index::stored;
 pub use layers::LayerRecord;
 pub(crate) use layers::{Staging, chain_ids};
-pub(crate) use spool::{Spool, Spooled};
+pub(crate) use spool::{Keeping, Spool, Spooled};
 pub use usage::{ImageUsage, Usage};
 
 use crate::Error;
@@ -46,7 +46,7 @@ use crate::remove::remove_directory;
 const VERSION: u32 = 1;
 /// How long a blob that could not be finished waits to be resumed.
 const RESUMABLE: Duration = Duration::from_secs(24 * 3600);
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+pub(crate) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// The images and layers below one root directory.
 #[derive(Clone, Debug)]
