@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use support::Output;
 
-use crate::runtime::{Kind, Runtime, push};
+use crate::runtime::{Kind, Runtime, push, refused};
 
 /// The directories of a process's cgroups: by controller for v1, under "" for v2.
 fn directories(pid: i64) -> Vec<(String, PathBuf)> {
@@ -341,6 +341,29 @@ fn a_paused_container_does_nothing_until_it_is_resumed() {
     runtime.call(["pause", &id]).success();
     runtime.call(["delete", "--force", &id]).success();
     assert_eq!(runtime.status(&id), None);
+}
+
+#[test]
+fn a_further_process_of_a_paused_container_waits_until_it_is_resumed() {
+    let Some(runtime) = Runtime::unless(
+        &[Kind::Crun, Kind::Runc],
+        "of Debian 12 has no option for it",
+    ) else {
+        return;
+    };
+    let bundle = runtime.bundle("sleep 1000 & wait", |_| {});
+    let id = runtime.id();
+    runtime.quietly(["run", "--detach", "--bundle", bundle.path(), &id]);
+    runtime.call(["pause", &id]).success();
+    refused(&runtime.call(["exec", &id, "/bin/true"]), "paused");
+    let mut command = runtime.command(["exec", "--ignore-paused", &id, "/bin/touch", "/work/done"]);
+    let mut waiting = command.spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(!bundle.rootfs().join("work/done").exists());
+    assert_eq!(waiting.try_wait().unwrap(), None);
+    runtime.call(["resume", &id]).success();
+    assert!(waiting.wait().unwrap().success());
+    assert!(bundle.rootfs().join("work/done").exists());
 }
 
 #[test]

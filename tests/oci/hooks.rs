@@ -117,6 +117,43 @@ fn a_failing_hook_right_after_the_start_stops_the_container() {
 }
 
 #[test]
+fn hooks_behind_one_that_failed_after_the_start_are_not_run() {
+    let old = "goes on, as old specifications had it";
+    let Some(runtime) = Runtime::unless(&[Kind::Crun], old) else {
+        return;
+    };
+    let mark = runtime.dir().join("mark");
+    let second = format!("touch {}", mark.display());
+    let bundle = runtime.bundle("sleep 1000", |c| {
+        c["hooks"] = json!({"poststart": [
+            {"path": "/bin/sh", "args": ["sh", "-c", "exit 3"]},
+            {"path": "/bin/sh", "args": ["sh", "-c", second]},
+        ]});
+    });
+    let id = runtime.id();
+    assert_ne!(
+        runtime.silent(["run", "--detach", "--bundle", bundle.path(), &id]),
+        0
+    );
+    assert!(!mark.exists());
+}
+
+#[test]
+fn a_hook_of_the_container_without_an_environment_has_the_programs() {
+    let old = "has no environment then";
+    let Some(runtime) = Runtime::unless(&[Kind::Crun], old) else {
+        return;
+    };
+    let output = runtime.run("cat /tmp/seen", |c| {
+        crate::runtime::push(&mut c["process"]["env"], json!("ONE=two"));
+        c["hooks"] = json!({"startContainer": [
+            {"path": "/bin/sh", "args": ["sh", "-c", "echo $ONE >/tmp/seen"]},
+        ]});
+    });
+    assert_eq!(output.success().text(), "two");
+}
+
+#[test]
 fn a_failing_hook_after_the_end_changes_nothing() {
     let Some(runtime) = Runtime::new() else {
         return;

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::runtime::{Kind, Runtime};
+use crate::runtime::{Kind, Runtime, refused};
 
 #[test]
 fn a_container_is_created_started_stopped_and_deleted() {
@@ -55,6 +55,23 @@ fn a_changed_configuration_has_no_effect_after_create() {
         fs::read_to_string(bundle.rootfs().join("work/out")).unwrap(),
         "before\n"
     );
+}
+
+#[test]
+fn without_a_process_a_container_is_created_and_cannot_be_started() {
+    let why = "wants a process at create, as the specification does at start";
+    let Some(runtime) = Runtime::unless(&[Kind::Runc, Kind::Crun], why) else {
+        return;
+    };
+    let bundle = runtime.bundle("true", |c| {
+        c.as_object_mut().unwrap().remove("process");
+    });
+    let id = runtime.id();
+    runtime.quietly(["create", "--bundle", bundle.path(), &id]);
+    assert_eq!(runtime.status(&id).as_deref(), Some("created"));
+    refused(&runtime.call(["start", &id]), "process.args");
+    runtime.await_status(&id, "stopped");
+    runtime.call(["delete", &id]).success();
 }
 
 #[test]

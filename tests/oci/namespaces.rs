@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::runtime::{Kind, Runtime, namespace, push};
+use crate::runtime::{Kind, Runtime, namespace, push, refused};
 
 /// Namespaces by the specification's name and by their file below /proc/PID/ns.
 const KINDS: [(&str, &str); 6] = [
@@ -58,6 +58,63 @@ fn namespaces_that_are_not_listed_are_the_callers() {
         output.success().lines(),
         ["net", "ipc", "uts", "cgroup"].map(own)
     );
+}
+
+/// What is mounted in this mount namespace.
+fn mounts() -> Vec<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mut points: Vec<_> = table
+        .lines()
+        .filter_map(|line| Some(line.split(' ').nth(4)?.to_owned()))
+        .collect();
+    points.sort();
+    points
+}
+
+#[test]
+fn a_container_among_the_hosts_mounts_sees_its_root_and_leaves_none() {
+    let why = "mount over the root filesystem itself, and leave that mounted";
+    let Some(runtime) = Runtime::unless(&[Kind::Runc, Kind::Crun], why) else {
+        return;
+    };
+    let bundle = runtime.bundle("sleep 1000 & wait", |c| {
+        c["linux"]["namespaces"] = json!([{"type": "pid"}]);
+        c["linux"]["maskedPaths"] = json!(["/proc/uptime"]);
+        c["root"]["readonly"] = json!(true);
+    });
+    let id = runtime.id();
+    runtime.quietly(["run", "--detach", "--bundle", bundle.path(), &id]);
+    let pid = runtime.pid(&id);
+    let theirs = fs::read_link(format!("/proc/{pid}/ns/mnt")).unwrap();
+    assert_eq!(theirs.display().to_string(), own("mnt"));
+    // Both see the bundle's root and nothing above it.
+    let seen = fs::read_dir(format!("/proc/{pid}/root/")).unwrap();
+    assert!(seen.flatten().any(|entry| entry.file_name() == "work"));
+    let script = "ls -d /work; test -e /root || echo none; touch /work/x || echo read-only; cat /proc/uptime";
+    let output = runtime.call(["exec", &id, "/bin/sh", "-c", script]);
+    assert_eq!(output.success().lines(), ["/work", "none", "read-only"]);
+    runtime.call(["delete", "--force", &id]).success();
+    let left: Vec<_> = mounts()
+        .into_iter()
+        .filter(|point| point.contains(&id) || point.starts_with(bundle.path()))
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
+    assert!(bundle.rootfs().join("bin/busybox").exists());
+}
+
+#[test]
+fn a_container_that_fails_among_the_hosts_mounts_leaves_none() {
+    let why = "mount over the root filesystem itself, and leave that mounted";
+    let Some(runtime) = Runtime::unless(&[Kind::Runc, Kind::Crun], why) else {
+        return;
+    };
+    let output = runtime.run("true", |c| {
+        c["linux"]["namespaces"] = json!([{"type": "pid"}]);
+        c["process"]["args"] = json!(["/nowhere"]);
+    });
+    refused(&output, "/nowhere");
+    let dir = runtime.dir().display().to_string();
+    assert!(!mounts().iter().any(|point| point.contains(&dir)));
 }
 
 /// A process in namespaces of its own, for others to join.

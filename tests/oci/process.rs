@@ -28,6 +28,24 @@ fn arguments_environment_and_working_directory_are_exactly_those_given() {
 }
 
 #[test]
+fn of_two_variables_with_one_name_the_last_counts() {
+    let Some(runtime) = Runtime::unless(&[Kind::Crun, Kind::Runc], "gives the program both") else {
+        return;
+    };
+    let edit = |c: &mut serde_json::Value| {
+        c["process"]["env"] = json!(["PATH=/bin", "A=1", "B=2", "A=3"]);
+        c["process"]["args"] = json!(["/bin/env"]);
+    };
+    assert_eq!(
+        runtime.run("", edit).success().lines(),
+        ["PATH=/bin", "B=2", "A=3"]
+    );
+    let id = runtime.sleeper(|c| c["process"]["env"] = json!(["PATH=/bin", "A=1"]));
+    let output = runtime.call(["exec", "--env", "A=2", &id, "/bin/env"]);
+    assert_eq!(output.success().lines(), ["PATH=/bin", "A=2"]);
+}
+
+#[test]
 fn a_missing_working_directory_is_made() {
     let Some(runtime) = Runtime::new() else {
         return;

@@ -229,6 +229,13 @@ impl Drop for Runtime {
     }
 }
 
+/// The verb failed, and said so with these words.
+#[track_caller]
+pub fn refused(output: &Output, words: &str) {
+    assert_ne!(output.code, 0, "{}", output.command);
+    assert!(output.stderr.contains(words), "{}", output.stderr);
+}
+
 /// Where tests keep their files.
 fn base() -> PathBuf {
     std::env::var_os("LIGHTER_TEST_DIR").map_or_else(std::env::temp_dir, PathBuf::from)

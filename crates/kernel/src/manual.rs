@@ -35,6 +35,8 @@ impl Op {
             }
             Op::PivotRoot => &["pivot_root(2)"],
             Op::MoveRoot { .. } => &["mount(2)", "chroot(2)"],
+            Op::EnterRoot { .. } => &["chroot(2)"],
+            Op::UnmountRoot { .. } => &["umount2(2)", "rmdir(2)"],
             Op::Sysctl { .. } => &["proc_sys(5)", "sysctl(8)"],
             Op::NewSession => &["setsid(2)"],
             Op::NewKeyring { .. } => &["keyctl(2)", "session-keyring(7)"],

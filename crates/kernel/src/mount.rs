@@ -584,6 +584,30 @@ pub fn cover_root(root: &Root, target: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Make a mounted root the `/` of this process, which stays in its mount namespace. chroot(2).
+pub fn enter_root(path: &Path) -> Result<Root> {
+    let root = Root::open(path)?;
+    rustix::process::fchdir(root.fd())?;
+    rustix::process::chroot(c".")?;
+    rustix::process::chdir(c"/")?;
+    Ok(root)
+}
+
+/// Unmount what [`bind_root`] mounted away from its directory, and remove the mount point.
+///
+/// The directory is removed only when it is empty: what is still mounted there is somebody's data.
+pub fn unmount_root(path: &Path) -> Result<()> {
+    match rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        // EINVAL: nothing is mounted there (any more).
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+        Err(other) => return Err(other.into()),
+    }
+    match rustix::fs::rmdir(path) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(other) => Err(other.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -133,6 +133,8 @@ pub enum Op {
     BindRoot {
         /// The directory of the host that holds the root filesystem.
         path: PathBuf,
+        /// Where it is mounted: over itself, but for a container in the host's mount namespace.
+        target: PathBuf,
         /// The tree that [`Op::OpenTree`] took, when it did.
         slot: Option<usize>,
         /// Cut the copy's ties to the original, so that mounts do not travel.
@@ -193,6 +195,19 @@ pub enum Op {
     /// As [`Op::PivotRoot`] where pivot_root(2) is impossible (an initramfs): move and chroot(2).
     MoveRoot {
         /// Where the root is mounted.
+        path: PathBuf,
+    },
+    /// Make a mounted root the `/` of this process alone, in the host's mount namespace. chroot(2).
+    ///
+    /// No wall for a process with `CAP_SYS_CHROOT`; a mount namespace is one.
+    EnterRoot {
+        /// Where the root is mounted on the host.
+        path: PathBuf,
+    },
+    /// Unmount a root in the host's mount namespace with everything below, and remove its mount
+    /// point. What is not there is no error. umount2(2) `MNT_DETACH`.
+    UnmountRoot {
+        /// Where the root is mounted on the host.
         path: PathBuf,
     },
     /// Set a kernel parameter of the container's namespaces. proc_sys(5).

@@ -94,20 +94,26 @@ pub fn play(
 /// after the start, and undoing. Goes on when a step fails, and gives back what failed.
 #[must_use]
 pub fn play_after(script: &Script, pid: i32) -> Vec<Error> {
-    if script.steps.is_empty() {
-        return Vec::new();
-    }
+    after(script, pid).filter_map(Result::err).collect()
+}
+
+/// As [`play_after`], up to the first step that fails.
+///
+/// # Errors
+/// [`Error::Step`] names that step.
+pub fn play_after_until(script: &Script, pid: i32) -> Result<(), Error> {
+    after(script, pid).collect()
+}
+
+fn after(script: &Script, pid: i32) -> impl Iterator<Item = Result<(), Error>> {
     let mut actor = Actor::new(None);
     actor.pid = Some(pid);
-    let mut failed = Vec::new();
-    for (index, step) in script.steps.iter().enumerate() {
-        if step.side == Side::Host
-            && let Err(failure) = step.op.run(&mut actor)
-        {
-            failed.push(word(script, index, failure));
-        }
-    }
-    failed
+    let steps = script.steps.iter().enumerate();
+    let host = steps.filter(|(_, step)| step.side == Side::Host);
+    host.map(move |(index, step)| {
+        let done = step.op.run(&mut actor);
+        done.map_err(|failure| word(script, index, failure))
+    })
 }
 
 /// Play steps for a container that runs already: those of its side with the calling thread in its

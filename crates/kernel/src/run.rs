@@ -135,7 +135,19 @@ impl Op {
                 actor.root = Some(mount::mount_overlay(overlay)?);
                 Ok(())
             }
-            Op::BindRoot { path, slot, detach } => bind_root(actor, path, *slot, *detach),
+            Op::BindRoot {
+                path,
+                target,
+                slot,
+                detach,
+            } => {
+                let tree = match slot {
+                    Some(slot) => take_tree(actor, *slot)?,
+                    None => mount::tree(path, true, false)?,
+                };
+                actor.root = Some(mount::bind_root(tree, target, *detach)?);
+                Ok(())
+            }
             Op::Mount(description) => mount_inside(actor, description),
             Op::ChangeMount {
                 path,
@@ -164,6 +176,12 @@ impl Op {
                 actor.forget_host();
                 mount::cover_root(actor.root()?, path)
             }
+            Op::EnterRoot { path } => {
+                actor.forget_host();
+                actor.root = Some(mount::enter_root(path)?);
+                Ok(())
+            }
+            Op::UnmountRoot { path } => mount::unmount_root(path),
             Op::Sysctl { name, value } => sysctl(actor, name, value),
 
             // The player does these itself; a script that has them elsewhere is wrong.
@@ -338,15 +356,6 @@ fn set_propagation(propagation: Propagation, recursive: bool) -> Result<()> {
         propagation,
         recursive,
     )
-}
-
-fn bind_root(actor: &mut Actor, path: &Path, slot: Option<usize>, detach: bool) -> Result<()> {
-    let tree = match slot {
-        Some(slot) => take_tree(actor, slot)?,
-        None => mount::tree(path, true, false)?,
-    };
-    actor.root = Some(mount::bind_root(tree, path, detach)?);
-    Ok(())
 }
 
 fn mount_inside(actor: &mut Actor, description: &crate::op::Mount) -> Result<()> {

@@ -81,7 +81,7 @@ impl Writer {
                 self.stages.push(String::new());
                 return;
             }
-            Op::PivotRoot | Op::MoveRoot { .. } => self.pivoted = true,
+            Op::PivotRoot | Op::MoveRoot { .. } | Op::EnterRoot { .. } => self.pivoted = true,
             Op::OpenTree(tree) => self.trees.push(tree.clone()),
             Op::BridgeAdd(bridge) => {
                 self.network

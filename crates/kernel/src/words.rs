@@ -49,6 +49,8 @@ pub(crate) fn attempt(op: &Op) -> String {
         Op::ReadOnlyRoot => "make the root filesystem read-only".into(),
         Op::PivotRoot => "make the container's root filesystem / (pivot_root)".into(),
         Op::MoveRoot { .. } => "make the container's root filesystem / (move and chroot)".into(),
+        Op::EnterRoot { path } => format!("make {} the root (chroot)", path.display()),
+        Op::UnmountRoot { path } => format!("unmount {}", path.display()),
         Op::Sysctl { name, value } => format!("set the kernel parameter {name} to {value:?}"),
         other => attempt_on_process(other),
     }

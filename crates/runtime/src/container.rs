@@ -97,6 +97,8 @@ pub struct ExecRequest {
     pub preserve_fds: u32,
     /// A cgroup below the container's into which the process is put.
     pub cgroup: Option<PathBuf>,
+    /// Also in a paused container, where the process waits until it is resumed.
+    pub ignore_paused: bool,
 }
 
 /// A container that exists on disk.
@@ -297,11 +299,14 @@ impl Container {
     /// # Errors
     /// [`Error::Status`] unless it runs; what kept the process from starting.
     pub fn exec(&self, request: &ExecRequest, stdio: Stdio) -> Result<Child, Error> {
-        self.require("exec in", &[Status::Created, Status::Running])?;
+        let mut allowed = vec![Status::Created, Status::Running];
+        allowed.extend(request.ignore_paused.then_some(Status::Paused));
+        self.require("exec in", &allowed)?;
         let bundle = self.bundle()?;
         let attach = Attach {
             id: self.state.id.clone(),
             preserve_fds: request.preserve_fds,
+            root_mount: self.state.root_mount.clone(),
             ..Attach::default()
         };
         let view = View::of(&bundle, &attach)?;
@@ -385,7 +390,8 @@ impl Container {
                 .iter()
                 .map(|(k, v)| ((*k).into(), (*v).into()))
                 .collect(),
-            undo: Script::new(view.attach.undo.clone()),
+            undo: undo(view),
+            root_mount: view.attach.root_mount.clone(),
             poststart: plan::hooks::poststart(view),
             poststop: plan::hooks::poststop(view),
             agent: Agent::of(view),
@@ -441,16 +447,14 @@ impl Container {
         Ok((self, child))
     }
 
-    /// The hooks after the start. When one fails the container is stopped, as runc does.
+    /// The hooks after the start. When one fails those behind it are not run, and the container is
+    /// stopped. runtime.md, Lifecycle, step 9.
     fn after_start(&self) -> Result<(), Error> {
-        let failed = kernel::play::play_after(&self.state.poststart, self.state.pid);
-        match failed.into_iter().next() {
-            None => Ok(()),
-            Some(error) => {
-                let _ = self.kill(libc::SIGKILL, false);
-                Err(error.into())
-            }
-        }
+        let played = kernel::play::play_after_until(&self.state.poststart, self.state.pid);
+        played.map_err(|error| {
+            let _ = self.kill(libc::SIGKILL, false);
+            error.into()
+        })
     }
 
     fn clone(&self) -> Container {
@@ -508,6 +512,13 @@ impl Container {
             spec,
         })
     }
+}
+
+/// What is undone on the host when the container is removed.
+fn undo(view: &View) -> Script {
+    let mut undo = view.attach.undo.clone();
+    undo.extend(plan::rootfs::leave_root(view));
+    Script::new(undo)
 }
 
 /// The socket on which a created container waits for its start.

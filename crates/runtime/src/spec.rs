@@ -146,6 +146,12 @@ impl<'a> View<'a> {
         self.new.contains(&namespace) || self.join.iter().any(|(kind, _)| *kind == namespace)
     }
 
+    /// Where the root is mounted, when that is in the host's mount namespace.
+    pub fn shared_root(&self) -> Option<&'a Path> {
+        let path = self.attach.root_mount.as_deref()?;
+        (!self.own(Namespace::Mount)).then_some(path)
+    }
+
     /// What the specification says must not be combined.
     fn check(&self) -> Result<(), Error> {
         let config = |field: &str, reason: &str| {
@@ -154,8 +160,14 @@ impl<'a> View<'a> {
                 reason: reason.into(),
             })
         };
-        if !self.own(Namespace::Mount) {
+        if !self.own(Namespace::Mount) && self.attach.root_mount.is_none() {
             return config("linux.namespaces", "a container needs a mount namespace");
+        }
+        if !self.own(Namespace::Mount) && self.own(Namespace::User) {
+            return config(
+                "linux.namespaces",
+                "a user namespace may not mount in the host's mount namespace: it needs one of its own",
+            );
         }
         if self.hostname.is_some() && !self.own(Namespace::Uts) {
             return config(

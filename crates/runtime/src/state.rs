@@ -90,6 +90,9 @@ pub struct State {
     pub cgroup: kernel::cgroup::Group,
     /// From `config.json`.
     pub annotations: BTreeMap<String, String>,
+    /// Where the root is mounted, when that is in the host's mount namespace.
+    #[serde(default)]
+    pub root_mount: Option<PathBuf>,
     /// Undoes what was done on the host for it, such as its network.
     pub undo: Script,
     /// Hooks after the start.

@@ -5,7 +5,7 @@
 //! exit code. Errors are 255, to be told from an exit code of the process.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -74,7 +74,8 @@ fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
     let request = ExecRequest {
         process,
         preserve_fds: given.parsed("preserve-fds")?.unwrap_or(0),
-        cgroup: given.path("cgroup"),
+        cgroup: given.path("cgroup").map(below).transpose()?,
+        ignore_paused: given.switch("ignore-paused")?,
     };
     let signals = foreground::prepare()?;
     let child = container.exec(&request, stdio(terminal, console_socket.as_deref())?)?;
@@ -145,6 +146,17 @@ fn process(
 fn read(file: &Path) -> anyhow::Result<Process> {
     let text = fs::read(file).with_context(|| format!("read {}", file.display()))?;
     serde_json::from_slice(&text).with_context(|| format!("{} is not a process", file.display()))
+}
+
+/// A group below the container's own, and no other.
+fn below(path: PathBuf) -> anyhow::Result<PathBuf> {
+    let leaves = path.components().any(|part| part == Component::ParentDir);
+    anyhow::ensure!(
+        !leaves,
+        "--cgroup {}: it is not below the container's own cgroup",
+        path.display()
+    );
+    Ok(path)
 }
 
 /// Numbers only: names are looked up by who calls a runtime.

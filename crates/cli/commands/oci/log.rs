@@ -54,7 +54,7 @@ impl Log {
     /// Reports why the call failed. Without a log file stderr has it in words for people.
     pub fn error(&self, message: &str) {
         self.line("error", message);
-        eprintln!("lighter: {message}");
+        eprintln!("lighter: error: {message}");
     }
 
     /// Reports something odd that stops nothing.

@@ -166,7 +166,7 @@ fn dispatch(words: &[OsString], states: &Path) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         },
         Err(error) => {
-            eprintln!("lighter: {}", sentence(&error));
+            eprintln!("lighter: error: {}", sentence(&error));
             ExitCode::FAILURE
         }
     }

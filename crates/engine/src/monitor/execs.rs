@@ -73,6 +73,7 @@ impl Execs {
             process: wish.process,
             preserve_fds: 0,
             cgroup: None,
+            ignore_paused: false,
         };
         let mut child = container.exec(&request, stdio)?;
         let terminal = child.terminal.take();

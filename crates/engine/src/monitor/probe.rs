@@ -50,6 +50,7 @@ impl Probe {
             process: engine.exec_process(record, &check.command)?,
             preserve_fds: 0,
             cgroup: None,
+            ignore_paused: false,
         };
         let child = container.exec(&request, Stdio::Fds([null.into(), theirs, also]))?;
         rustix::io::ioctl_fionbio(&output, true).map_err(fail)?;

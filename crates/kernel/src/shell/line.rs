@@ -128,7 +128,7 @@ pub(super) fn lines(op: &Op, context: &Context) -> Lines {
             format!("mount --make-private \"$(findmnt -n -o TARGET --target {})\"", path(at)).into()
         }
         Op::MountOverlay(overlay) => mount_overlay(overlay),
-        Op::BindRoot { path: at, detach, .. } => bind_root(at, *detach),
+        Op::BindRoot { path: from, target, detach, .. } => bind_root(from, target, *detach),
         Op::Mount(mount) => mount_inside(mount, context, tool),
         Op::ChangeMount { path, attributes, .. } => vec![
             format!("at={}", inside(path)),
@@ -152,6 +152,8 @@ pub(super) fn lines(op: &Op, context: &Context) -> Lines {
             "session+=(usr/sbin/chroot .)".into(),
         ]
         .into(),
+        Op::EnterRoot { path: at } => vec![format!("cd {}", path(at)), "session+=(usr/sbin/chroot .)".into()].into(),
+        Op::UnmountRoot { path: at } => format!("! mountpoint -q {0} || umount -l {0}; rmdir {0}", path(at)).into(),
         Op::Sysctl { name, value } => format!("echo {} >/proc/sys/{}", quote(value), sysctl_path(name)).into(),
 
         Op::NewSession => vec!["session=(usr/bin/setsid \"./$loader\" --library-path \"$libraries\")".to_owned()].into(),
@@ -302,10 +304,10 @@ fn mount_overlay(overlay: &Overlay) -> Lines {
     .into()
 }
 
-fn bind_root(at: &Path, detach: bool) -> Lines {
+fn bind_root(from: &Path, target: &Path, detach: bool) -> Lines {
     let mut lines = vec![
-        format!("root={}; export root", path(at)),
-        "mount --rbind \"$root\" \"$root\"".into(),
+        format!("root={}; export root", path(target)),
+        format!("mount --rbind {} \"$root\"", path(from)),
     ];
     if detach {
         lines.push("mount --make-rprivate \"$root\"".into());

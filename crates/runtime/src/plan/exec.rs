@@ -22,6 +22,7 @@ pub fn plan(view: &View, state: &State, request: &ExecRequest) -> Result<Script,
     let mut script = Script::default();
     script.extend(birth(view, state, request));
     script.extend(process::from_outside(view, process));
+    script.extend(super::rootfs::enter_root(view));
     if view.own(Namespace::User) {
         let why = "Root of the user namespace does the rest";
         script.push(Step::container(Op::BecomeRoot, why));

@@ -8,6 +8,7 @@ use kernel::{Op, Script, Step};
 use oci_spec::runtime::Hook;
 use serde_json::json;
 
+use super::process::environment;
 use crate::{Status, View};
 
 /// Host side, when everything inside is mounted and the host's files are still in reach.
@@ -52,13 +53,20 @@ pub fn start_container(view: &View) -> Vec<Step> {
     let hooks = view
         .hooks
         .and_then(|hooks| hooks.start_container().as_deref());
-    steps(
+    let mut steps = steps(
         view,
         "startContainer",
         hooks,
         Status::Created,
         Step::container,
-    )
+    );
+    // Without an environment of its own such a hook has the program's, as with runc.
+    for (step, hook) in steps.iter_mut().zip(hooks.unwrap_or(&[])) {
+        if let (Op::RunHook(op), None, Some(process)) = (&mut step.op, hook.env(), view.process) {
+            op.env = environment(process);
+        }
+    }
+    steps
 }
 
 /// Host side, after the start.

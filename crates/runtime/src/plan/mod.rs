@@ -15,6 +15,8 @@ pub mod rootfs;
 pub mod seccomp;
 mod sysctl;
 
+use std::path::PathBuf;
+
 use kernel::op::{Inside, Overlay};
 use kernel::{Op, Script, Step};
 
@@ -37,6 +39,9 @@ pub struct Attach {
     pub no_new_keyring: bool,
     /// Change the root without pivot_root(2).
     pub no_pivot: bool,
+    /// Where the root is mounted for a container without a mount namespace of its own: an absolute
+    /// path that names this container alone. Without it such a container is refused.
+    pub root_mount: Option<PathBuf>,
     /// The container ends when its creator is killed.
     pub die_with_creator: bool,
     /// The container's first process is a tiny init, the program its child.
@@ -103,12 +108,13 @@ fn birth(view: &View) -> Result<Script, Error> {
     script.extend(rootfs::protect(view)?);
 
     // Rights are given up, and the program starts.
-    let process = view.process.ok_or_else(|| Error::Config {
-        field: "process".into(),
-        reason: "there is no program to run".into(),
-    })?;
-    script.extend(process::traits(view, process)?);
-    script.extend(process::confine(view, process, true)?);
+    match view.process {
+        Some(process) => {
+            script.extend(process::traits(view, process)?);
+            script.extend(process::confine(view, process, true)?);
+        }
+        None => script.extend(process::nothing_to_run()),
+    }
     Ok(script)
 }
 

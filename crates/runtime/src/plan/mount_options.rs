@@ -133,7 +133,9 @@ fn attribute(word: &str) -> Option<(u64, u64)> {
         // Relative times are the mode whose bits are all zero.
         "relatime" | "atime" | "nostrictatime" => (0, ATIME),
         "noatime" => (NOATIME, ATIME),
-        "strictatime" | "norelatime" => (STRICTATIME, ATIME),
+        "strictatime" => (STRICTATIME, ATIME),
+        // Without a rule of its own a mount is relatime since Linux 2.6.30. mount(2), MS_RELATIME.
+        "norelatime" => (0, 0),
         _ => return None,
     })
 }

@@ -274,6 +274,37 @@ pub fn confine(view: &View, process: &Process, started: bool) -> Result<Vec<Step
     Ok(steps)
 }
 
+/// Container side, without `process`: created like any other, and the start is an error.
+/// config.md, Process: it is required when start is called, and not before.
+pub fn nothing_to_run() -> Vec<Step> {
+    let find = Op::FindProgram {
+        program: String::new(),
+        path: String::new(),
+    };
+    let bounding = Vec::new();
+    let ops = [
+        (
+            Op::NewSession,
+            "No signal of the caller's terminal reaches it",
+        ),
+        (Op::LimitCapabilities { bounding }, "It does nothing"),
+        (
+            Op::CloseOnExec { keep: 0 },
+            "Nothing of the host is left open",
+        ),
+        (
+            Op::SetCapabilities(Capabilities::default()),
+            "It does nothing",
+        ),
+        (Op::NoNewPrivileges, "It does nothing"),
+        (Op::AwaitStart, "Created; there is nothing to start"),
+        (find, "config.json names no program"),
+    ];
+    ops.into_iter()
+        .map(|(op, why)| Step::container(op, why))
+        .collect()
+}
+
 /// Container side, while procfs is within reach: how the host's security module confines the program.
 pub fn labels(process: &Process) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -337,8 +368,23 @@ fn find_program(process: &Process) -> Op {
 fn execute(process: &Process) -> Op {
     Op::Exec(Exec {
         args: process.args().clone().unwrap_or_default(),
-        env: process.env().clone().unwrap_or_default(),
+        env: environment(process),
     })
+}
+
+/// The variables of the program. Of two with one name the last one counts, as the shell would
+/// have it and getenv(3), which finds the first, would not.
+pub fn environment(process: &Process) -> Vec<String> {
+    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    let all = process.env().as_deref().unwrap_or_default();
+    let mut seen = HashSet::new();
+    let last = all
+        .iter()
+        .rev()
+        .filter(|variable| seen.insert(name(variable)));
+    let mut kept: Vec<_> = last.cloned().collect();
+    kept.reverse();
+    kept
 }
 
 struct Wanted {

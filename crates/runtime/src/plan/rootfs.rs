@@ -4,6 +4,8 @@
 //! out come the steps around those of `mounts.rs`. config-linux.md, Rootfs Mount
 //! Propagation.
 
+use std::path::Path;
+
 use kernel::namespace::Namespace;
 use kernel::op::{Inside, Propagation, Tree};
 use kernel::{Op, Step};
@@ -60,6 +62,9 @@ pub fn open_root(view: &View) -> Vec<Step> {
 
 /// Container side: cut the ties to the host's mounts, and mount the root.
 pub fn mount_root(view: &View) -> Result<Vec<Step>, Error> {
+    if let Some(target) = view.shared_root() {
+        return Ok(mount_root_on_the_host(view, target));
+    }
     let wanted = wanted(view)?.map(|(propagation, _)| propagation);
     let mut steps = Vec::new();
     match wanted {
@@ -99,6 +104,7 @@ pub fn mount_root(view: &View) -> Result<Vec<Step>, Error> {
             let detach = wanted != Some(Propagation::Slave);
             let op = Op::BindRoot {
                 path: view.rootfs.clone(),
+                target: view.rootfs.clone(),
                 slot,
                 detach,
             };
@@ -109,8 +115,48 @@ pub fn mount_root(view: &View) -> Result<Vec<Step>, Error> {
     Ok(steps)
 }
 
+/// Without a mount namespace of its own everything is mounted on the host: below a directory that
+/// is nobody else's, so that [`leave_root`] cannot unmount anything of the host.
+fn mount_root_on_the_host(view: &View, target: &Path) -> Vec<Step> {
+    let directory = Op::MakeDirectory {
+        path: target.into(),
+        mode: 0o700,
+    };
+    let bind = Op::BindRoot {
+        path: view.rootfs.clone(),
+        target: target.into(),
+        slot: None,
+        detach: true,
+    };
+    vec![
+        Step::container(directory, "The root's place in the host's own mounts"),
+        Step::container(bind, "A new root must be a mount of its own"),
+    ]
+}
+
+/// Host side, when the container is removed: what it mounted in the host's mount namespace goes.
+pub fn leave_root(view: &View) -> Option<Step> {
+    let path = view.shared_root()?.into();
+    Some(Step::host(
+        Op::UnmountRoot { path },
+        "Its mounts are among the host's",
+    ))
+}
+
+/// Container side: a further process enters a root that is among the host's mounts.
+pub fn enter_root(view: &View) -> Option<Step> {
+    let path = view.shared_root()?.into();
+    Some(Step::container(
+        Op::EnterRoot { path },
+        "The container's root among the host's mounts",
+    ))
+}
+
 /// Container side, after the last hook of the host: the root becomes `/`.
 pub fn change_root(view: &View) -> Step {
+    if let Some(step) = enter_root(view) {
+        return step;
+    }
     let op = match view.attach.no_pivot {
         false => Op::PivotRoot,
         true => Op::MoveRoot {
