@@ -23,6 +23,7 @@ mod options;
 mod output;
 mod progress;
 mod report;
+mod waterfall;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();

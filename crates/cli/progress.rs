@@ -61,6 +61,7 @@ impl Progress for Lines {
         match event {
             Event::Resolving { tag, repository } => eprintln!("{}", heading(tag, repository)),
             Event::Note { text } => eprintln!("{text}"),
+            Event::Span { .. } => {}
             Event::Layer { digest, state } => {
                 let (layer, word) = (short(digest), word(state));
                 let mut last = self
@@ -108,6 +109,7 @@ impl Progress for Bars {
             Event::Note { text } => {
                 let _ = self.all.println(text);
             }
+            Event::Span { .. } => {}
             Event::Layer { digest, state } => {
                 let bar = self.bar(&short(digest));
                 bar.set_message(word(state));

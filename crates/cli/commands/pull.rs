@@ -1,12 +1,15 @@
 //! `lighter pull`: fetches an image and unpacks it.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
-use image::{PullOptions, Reference, Store};
+use anyhow::{Context, Result, bail};
+use image::{Progress, PullOptions, Reference, Store};
 
 use crate::args::Global;
 use crate::options::RegistryOptions;
+use crate::waterfall::{Form, Recorder};
 use crate::{output, progress};
 
 /// Download an image from a registry
@@ -25,9 +28,12 @@ pub struct Args {
     /// Suppress verbose output
     #[arg(short, long)]
     quiet: bool,
+    /// Draw where the time went, into FILE.svg or FILE.json
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Require a cosign signature by the owner of this public key
     #[arg(long, value_name = "FILE")]
-    verify_key: Option<std::path::PathBuf>,
+    verify_key: Option<PathBuf>,
     #[command(flatten)]
     registry: RegistryOptions,
     #[arg(value_name = "NAME[:TAG|@DIGEST]")]
@@ -48,9 +54,17 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     } else {
         vec![reference]
     };
-    for reference in references {
-        one(&store, &reference, &options, args.quiet)?;
+    let recorder = Recorder::new(progress::transfer(args.quiet));
+    let drawn = args.trace.as_deref().map(Form::of).transpose()?;
+    let pulled = references
+        .iter()
+        .try_for_each(|reference| one(&store, reference, &options, args.quiet, &recorder));
+    // A pull that failed has a trace too.
+    if let (Some(path), Some(form)) = (&args.trace, drawn) {
+        let text = recorder.waterfall().draw(form);
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
+    pulled?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -69,8 +83,14 @@ fn all(name: &str, reference: &Reference, options: &PullOptions) -> Result<Vec<R
         .collect::<Result<_, _>>()?)
 }
 
-fn one(store: &Store, reference: &Reference, options: &PullOptions, quiet: bool) -> Result<()> {
-    let pulled = image::pull(store, reference, options, &*progress::transfer(quiet))?;
+fn one(
+    store: &Store,
+    reference: &Reference,
+    options: &PullOptions,
+    quiet: bool,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let pulled = image::pull(store, reference, options, progress)?;
     if !quiet {
         eprintln!("Digest: {}", pulled.digest);
         let what = if pulled.downloaded {

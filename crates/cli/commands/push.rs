@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use image::{PushOptions, Reference, Store};
+use image::media_type::Packing;
+use image::{PushOptions, Reference, Repacking, Store};
 
 use crate::args::Global;
 use crate::options::RegistryOptions;
@@ -25,6 +26,12 @@ pub struct Args {
     /// Send layers in chunks of this size instead of in one piece (e.g. "16m")
     #[arg(long, value_name = "BYTES")]
     chunk_size: Option<String>,
+    /// Pack the layers anew: gzip or zstd
+    #[arg(long, value_name = "FORMAT", value_parser = ["gzip", "zstd"])]
+    compression_format: Option<String>,
+    /// How hard to pack: 1 to 9 for gzip, 1 to 22 for zstd
+    #[arg(long, value_name = "N", requires = "compression_format")]
+    compression_level: Option<u32>,
     #[command(flatten)]
     registry: RegistryOptions,
     #[arg(value_name = "NAME[:TAG]")]
@@ -42,6 +49,7 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
             .as_deref()
             .map(|text| bytes("chunk-size", text))
             .transpose()?,
+        repacking: repacking(&args)?,
         nondistributable: args.allow_nondistributable_artifacts,
     };
     let references = if args.all_tags {
@@ -53,6 +61,19 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
         one(&store, reference, &options, args.quiet)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn repacking(args: &Args) -> Result<Option<Repacking>> {
+    let (packing, hardest) = match args.compression_format.as_deref() {
+        None => return Ok(None),
+        Some("gzip") => (Packing::Gzip, 9),
+        Some(_) => (Packing::Zstd, 22),
+    };
+    let level = args.compression_level;
+    if level.is_some_and(|level| !(1..=hardest).contains(&level)) {
+        bail!("--compression-level takes 1 to {hardest} for this format");
+    }
+    Ok(Some(Repacking { packing, level }))
 }
 
 fn all(store: &Store, wanted: &Reference) -> Result<Vec<Reference>> {

@@ -26,7 +26,8 @@ use crate::layer::{Limits, Unpacked};
 use crate::registry::{Delivery, Session};
 use crate::store::{LayerRecord, Partial, Staging, chain_ids};
 use crate::{
-    Descriptor, Digest, Error, Event, ImageConfig, LayerState, Manifest, Progress, Reference, Store,
+    Descriptor, Digest, Error, Event, ImageConfig, LayerState, Manifest, Progress, Reference, Span,
+    Stage, Store,
 };
 
 mod commit;
@@ -159,6 +160,7 @@ impl Arrival<'_, '_> {
         manifest: &Manifest,
         config: &ImageConfig,
     ) -> Result<Vec<Arrived>, Error> {
+        let asked = Instant::now();
         let jobs = jobs(manifest, config);
         for job in &jobs {
             self.layer_event(&job.descriptor.digest, LayerState::Waiting);
@@ -166,6 +168,7 @@ impl Arrival<'_, '_> {
         let locked = self.lock_missing(&jobs).await?;
         let jobs = jobs.into_iter().zip(locked).enumerate();
         let work = jobs.map(|(at, (job, locked))| async move {
+            self.span(Some(&job.descriptor.digest), Stage::Wait, asked);
             Ok::<_, Error>((at, self.arrive(job, locked).await?))
         });
         let mut arrived: Vec<(usize, Arrived)> = stream::iter(work)
@@ -368,6 +371,12 @@ impl Arrival<'_, '_> {
         }
     }
 
+    /// Tells of a stage that ends now.
+    pub(crate) fn span(&self, digest: Option<&Digest>, stage: Stage, start: Instant) {
+        let span = Span::since(stage, start);
+        self.progress.event(Event::Span { digest, span });
+    }
+
     fn layer_event(&self, digest: &Digest, state: LayerState) {
         self.progress.event(Event::Layer { digest, state });
     }
@@ -450,6 +459,10 @@ impl<'a> Reporter<'a> {
 
     fn report(&self, step: Step) {
         let state = match step {
+            Step::Ended(span) => {
+                let digest = Some(&self.digest);
+                return self.progress.event(Event::Span { digest, span });
+            }
             Step::Received(done) => {
                 let Ok(mut last) = self.last.lock() else {
                     return;

@@ -11,12 +11,13 @@ pub(crate) use resolve::choose;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 use crate::arrival::{Arrival, Arrived, Begun, Naming, Supply};
 use crate::registry::Session;
 use crate::signature::Rule;
 use crate::store::stored;
-use crate::{Digest, Error, Event, Image, Platform, Progress, Reference, Store};
+use crate::{Digest, Error, Event, Image, Platform, Progress, Reference, Stage, Store};
 
 /// What to do differently from `lighter pull NAME`.
 #[derive(Clone, Debug, Default)]
@@ -120,6 +121,7 @@ struct Pull<'scope, 'env> {
 
 impl Pull<'_, '_> {
     async fn run(&self) -> Result<Pulled, Error> {
+        let start = Instant::now();
         let tag = self.reference.wanted();
         self.progress.event(Event::Resolving {
             tag: &tag,
@@ -131,6 +133,7 @@ impl Pull<'_, '_> {
         }
         if let Some(image) = self.already_here().await? {
             let digest = image.target.digest.clone();
+            self.arrival.span(None, Stage::Resolve, start);
             self.rule
                 .check(self.session, &[&digest, &image.descriptor.digest])
                 .await?;
@@ -144,6 +147,7 @@ impl Pull<'_, '_> {
         let digests = [&resolved.target.digest, &resolved.descriptor.digest];
         self.rule.check(self.session, &digests).await?;
         let config = self.config(&mut resolved).await?;
+        self.arrival.span(None, Stage::Resolve, start);
         let arrived = self.arrival.layers(&resolved.manifest, &config).await?;
         let downloaded = arrived.iter().any(Arrived::is_new);
         let naming = Naming {

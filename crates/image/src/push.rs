@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::media_type;
+use crate::media_type::{self, OCI_MANIFEST};
 use crate::registry::{Content, Options, Sent, Session, Upload};
+use crate::repack::{Repacked, Repacking, repack};
 use crate::{
-    Descriptor, Digest, Document, Error, Event, Image, LayerState, Progress, Reference, Store,
+    Descriptor, Digest, Document, Error, Event, Image, LayerState, Manifest, Progress, Reference,
+    Store,
 };
 
 const AT_ONCE: usize = 5;
@@ -20,6 +22,8 @@ pub struct PushOptions {
     /// Blobs are sent in chunks of so many bytes; `None` for one piece, as long
     /// as the registry takes it.
     pub chunk: Option<u64>,
+    /// Layers are packed anew before they are sent.
+    pub repacking: Option<Repacking>,
     /// Also layers that their owner forbids to push.
     pub nondistributable: bool,
 }
@@ -52,8 +56,13 @@ pub fn push(
         .iter()
         .find(same_registry)
         .map(Reference::repository);
+    let repacked = options
+        .repacking
+        .map(|how| repack(store, image, how))
+        .transpose()?;
     let push = Push {
         store,
+        repacked: repacked.as_ref(),
         session: &session,
         from,
         options,
@@ -68,6 +77,7 @@ pub fn push(
 
 struct Push<'a> {
     store: &'a Store,
+    repacked: Option<&'a Repacked>,
     session: &'a Session,
     /// A repository of the same registry that should have the blobs.
     from: Option<&'a str>,
@@ -82,11 +92,26 @@ struct Node {
     document: Document,
 }
 
+impl Node {
+    /// A manifest made here.
+    fn of(manifest: &Manifest) -> Self {
+        let bytes = manifest.to_bytes();
+        Self {
+            descriptor: Descriptor::of(OCI_MANIFEST, &bytes),
+            bytes,
+            document: Document::Manifest(manifest.clone()),
+        }
+    }
+}
+
 impl Push<'_> {
     async fn run(&self, image: &Image, reference: &Reference) -> Result<Pushed, Error> {
-        let nodes = match self.whole(&image.target) {
-            Some(nodes) => nodes,
-            None => vec![self.read(&image.descriptor)?],
+        let nodes = match self.repacked {
+            Some(repacked) => vec![Node::of(&repacked.manifest)],
+            None => match self.whole(&image.target) {
+                Some(nodes) => nodes,
+                None => vec![self.read(&image.descriptor)?],
+            },
         };
         let blobs = self.blobs(&nodes);
         for blob in blobs.iter().filter(|blob| blob.is_layer()) {
@@ -174,8 +199,13 @@ impl Push<'_> {
     }
 
     async fn blob(&self, blob: &Descriptor) -> Result<(), Error> {
-        let path = self.store.blob_path(&blob.digest);
-        if !self.store.has_blob(blob) {
+        let new = self
+            .repacked
+            .and_then(|repacked| repacked.files.get(&blob.digest));
+        let path = new
+            .cloned()
+            .unwrap_or_else(|| self.store.blob_path(&blob.digest));
+        if new.is_none() && !self.store.has_blob(blob) {
             let problem = "is missing or has another size".to_owned();
             return Err(Error::Damaged {
                 digest: blob.digest.clone(),

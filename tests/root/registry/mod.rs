@@ -7,6 +7,7 @@ mod manifest;
 mod peers;
 mod proxy;
 mod push;
+mod resume;
 mod signature;
 mod tls;
 mod token;

@@ -65,3 +65,101 @@ fn search_looks_through_the_list_of_repositories() {
     let found = lighter(&host, &["search", "--limit", "1", &term]).success();
     assert_eq!(found.lines().len(), 2, "{}", found.stdout);
 }
+
+#[test]
+fn layers_are_packed_anew_when_asked() {
+    let Some(host) = host() else { return };
+    let source = format!("{}/busybox", host.fixtures());
+    let registry = host.registry(5001, "");
+    let name = format!("{registry}/app");
+    lighter(&host, &["pull", "-q", &source]).success();
+    lighter(&host, &["tag", &source, &name]).success();
+    let push = |options: &[&str]| {
+        let words = [&["push"], options, &[&name]].concat();
+        pushed_digest(&lighter(&host, &words).success())
+    };
+    let raw = || {
+        host.shell(&format!(
+            "skopeo inspect --raw --tls-verify=false docker://{name}"
+        ))
+        .success()
+        .json()
+    };
+    let zstd = push(&["--compression-format", "zstd", "--compression-level", "3"]);
+    assert_eq!(
+        raw()["layers"][0]["mediaType"],
+        "application/vnd.oci.image.layer.v1.tar+zstd"
+    );
+    assert_eq!(
+        zstd,
+        push(&["--compression-format", "zstd", "--compression-level", "3"])
+    );
+    // The same files come out: the config, with the digests of the plain layers, is the same.
+    let id = lighter(&host, &["images", "-q", "--no-trunc", &source]).success();
+    assert_eq!(raw()["config"]["digest"], id.text());
+    lighter(&host, &["rmi", &source, &name]).success();
+    lighter(&host, &["pull", "-q", &name]).success();
+    host.shell(&format!(
+        "skopeo --insecure-policy copy -q --src-tls-verify=false docker://{name} dir:copy"
+    ))
+    .success();
+    let gzip = push(&["--compression-format", "gzip"]);
+    assert_eq!(
+        raw()["layers"][0]["mediaType"],
+        "application/vnd.oci.image.layer.v1.tar+gzip"
+    );
+    assert_ne!(zstd, gzip);
+    lighter(&host, &["push", "--compression-level", "3", &name]).exits(125);
+    lighter(
+        &host,
+        &[
+            "push",
+            "--compression-format",
+            "gzip",
+            "--compression-level",
+            "10",
+            &name,
+        ],
+    )
+    .exits(1);
+}
+
+#[test]
+fn a_pull_draws_where_its_time_went() {
+    let Some(host) = host() else { return };
+    let name = format!("{}/redis", host.fixtures());
+    lighter(&host, &["pull", "-q", "--trace", "trace.json", &name]).success();
+    let text = std::fs::read_to_string(host.directory().join("trace.json")).unwrap();
+    let trace: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let spans = trace["spans"].as_array().unwrap();
+    let blobs: std::collections::BTreeSet<&str> = spans
+        .iter()
+        .filter_map(|span| span["blob"].as_str())
+        .collect();
+    for stage in [
+        "wait",
+        "first byte",
+        "download",
+        "inflate",
+        "diff id",
+        "write",
+    ] {
+        let count = spans.iter().filter(|span| span["stage"] == stage).count();
+        assert_eq!(count, blobs.len(), "{stage}: {text}");
+    }
+    for stage in ["resolve", "fsync"] {
+        assert!(
+            spans
+                .iter()
+                .any(|span| span["stage"] == stage && span["blob"].is_null()),
+            "{stage}: {text}"
+        );
+    }
+    lighter(&host, &["pull", "-q", "--trace", "trace.svg", &name]).success();
+    let picture = std::fs::read_to_string(host.directory().join("trace.svg")).unwrap();
+    assert!(
+        picture.starts_with("<svg ") && picture.contains("resolve"),
+        "{picture}"
+    );
+    lighter(&host, &["pull", "-q", "--trace", "trace.png", &name]).exits(1);
+}

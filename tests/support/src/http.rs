@@ -71,6 +71,15 @@ pub enum Reply {
         /// What is sent.
         body: Vec<u8>,
     },
+    /// As [`Reply::Cut`], but the connection stays open and silent for so long.
+    Hang {
+        /// The promise.
+        length: usize,
+        /// What is sent.
+        body: Vec<u8>,
+        /// How long it stays.
+        time: Duration,
+    },
     /// Sends `piece` forever.
     Endless {
         /// The media type.
@@ -291,6 +300,16 @@ fn send(stream: &mut TcpStream, request: &Request, reply: Reply) -> std::io::Res
             thread::sleep(Duration::from_millis(50));
             rustix::net::sockopt::set_socket_linger(&*stream, Some(Duration::ZERO))?;
             Err(std::io::ErrorKind::ConnectionReset.into())
+        }
+        Reply::Hang { length, body, time } => {
+            head(
+                stream,
+                "application/octet-stream",
+                &format!("Content-Length: {length}"),
+            )?;
+            stream.write_all(&body)?;
+            thread::sleep(time);
+            Ok(())
         }
         Reply::Endless { kind, piece } => {
             head(stream, kind, "Connection: close")?;

@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::{Arrival, Documents, Naming};
 use crate::error::file;
 use crate::layer::pipeline::{self, Input};
 use crate::layer::{Limits, Unpacked};
 use crate::store::{Entry, LayerRecord, Partial, Staging, chain_ids};
-use crate::{Descriptor, Digest, Error, Event, ImageConfig, LayerState, Manifest, Store};
+use crate::{Descriptor, Digest, Error, Event, ImageConfig, LayerState, Manifest, Stage, Store};
 
 /// A layer that is here, or about to be.
 pub(crate) enum Arrived {
@@ -128,14 +129,18 @@ impl Arrival<'_, '_> {
         self.finish_layers(&documents.manifest, config, &mut finished)?;
         let new = finished.iter().any(Arrived::is_new);
         if new {
+            let start = Instant::now();
             self.store.sync_all()?;
+            self.span(None, Stage::Fsync, start);
         }
         for layer in &mut finished {
             layer.commit(self.store)?;
         }
         if new {
+            let start = Instant::now();
             self.store.sync_blobs()?;
             self.store.sync_layer_names()?;
+            self.span(None, Stage::Fsync, start);
         }
         for (digest, bytes) in &documents.all {
             self.store.write_blob_as(digest, bytes)?;

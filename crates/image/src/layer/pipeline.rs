@@ -11,8 +11,10 @@
 use std::fs::File;
 use std::io::{self, BufRead, Read, Seek, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -20,7 +22,7 @@ use super::decompress::Decoder;
 use super::tar::{Reader, TarError};
 use super::unpack::{Unpacked, unpack};
 use super::{LayerError, Limits};
-use crate::{Descriptor, Digest, Hasher, Mismatch, Verifier};
+use crate::{Descriptor, Digest, Hasher, Mismatch, Span, Stage, Verifier};
 
 /// Plain bytes move in pieces that stay in a processor's cache.
 const PIECE: usize = 128 << 10;
@@ -56,6 +58,53 @@ pub(crate) enum Failure {
 pub(crate) enum Step {
     Received(u64),
     Verified,
+    /// A stage ended.
+    Ended(Span),
+}
+
+type Report<'a> = &'a (dyn Fn(Step) + Sync);
+
+/// Measures the stages, each on a thread of its own.
+struct Clock<'a> {
+    started: Instant,
+    /// When there was something to do for the first time.
+    first_byte: OnceLock<Instant>,
+    report: Report<'a>,
+}
+
+impl<'a> Clock<'a> {
+    fn start(report: Report<'a>) -> Self {
+        Self {
+            started: Instant::now(),
+            first_byte: OnceLock::new(),
+            report,
+        }
+    }
+
+    /// The first piece came.
+    fn ring(&self) {
+        if self.first_byte.set(Instant::now()).is_ok() {
+            (self.report)(Step::Ended(Span::since(Stage::FirstByte, self.started)));
+        }
+    }
+
+    /// Runs a stage to its end.
+    fn time<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        let before = processor_time();
+        let result = work();
+        let start = self.first_byte.get().copied();
+        (self.report)(Step::Ended(Span {
+            busy: Some(processor_time().saturating_sub(before)),
+            ..Span::since(stage, start.unwrap_or_else(Instant::now))
+        }));
+        result
+    }
+}
+
+/// How long this thread kept a processor busy.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Runs the pipeline to its end on this and three more threads.
@@ -65,17 +114,25 @@ pub(crate) fn run(
     input: Input,
     root: &Path,
     limits: Limits,
-    report: &(dyn Fn(Step) + Sync),
+    report: Report<'_>,
 ) -> Result<Unpacked, Failure> {
+    let clock = Clock::start(report);
     let limit = descriptor.size.saturating_mul(1000).saturating_add(1 << 30);
     thread::scope(|scope| {
         let (packed, to_inflate) = sync_channel(CHANNEL);
         let (plain, to_unpack) = sync_channel(CHANNEL);
         let (copy, to_digest) = sync_channel(CHANNEL);
-        let inflating = scope.spawn(move || inflate(to_inflate, &plain, &copy, limit));
-        let digesting = scope.spawn(move || digest(&to_digest, diff_id));
-        let unpacking = scope.spawn(move || unpack_plain(to_unpack, root, limits));
-        let received = receive(descriptor, input, Some(packed), report);
+        let clock = &clock;
+        let inflating = scope.spawn(move || {
+            clock.time(Stage::Inflate, || inflate(to_inflate, &plain, &copy, limit))
+        });
+        let digesting =
+            scope.spawn(move || clock.time(Stage::DiffId, || digest(&to_digest, diff_id)));
+        let unpacking =
+            scope.spawn(move || clock.time(Stage::Write, || unpack_plain(to_unpack, root, limits)));
+        let received = clock.time(Stage::Download, || {
+            receive(descriptor, input, Some(packed), clock)
+        });
         let (inflated, found, unpacked) = (join(inflating), join(digesting), join(unpacking));
         received?;
         conclude(inflated, unpacked, &found, diff_id)
@@ -86,9 +143,10 @@ pub(crate) fn run(
 pub(crate) fn keep(
     descriptor: &Descriptor,
     input: Input,
-    report: &(dyn Fn(Step) + Sync),
+    report: Report<'_>,
 ) -> Result<(), Failure> {
-    receive(descriptor, input, None, report)
+    let clock = Clock::start(report);
+    clock.time(Stage::Download, || receive(descriptor, input, None, &clock))
 }
 
 /// Which of several failures is the cause of the others.
@@ -120,13 +178,13 @@ fn receive(
     descriptor: &Descriptor,
     input: Input,
     next: Option<SyncSender<Bytes>>,
-    report: &(dyn Fn(Step) + Sync),
+    clock: &Clock<'_>,
 ) -> Result<(), Failure> {
     let mut stage = Receive {
         verifier: Verifier::new(&descriptor.digest, descriptor.size),
         size: descriptor.size,
         next,
-        report,
+        clock,
     };
     let Input {
         mut stored,
@@ -152,7 +210,7 @@ fn receive(
         }
     }
     stage.verifier.finish().map_err(Failure::Mismatch)?;
-    report(Step::Verified);
+    (clock.report)(Step::Verified);
     Ok(())
 }
 
@@ -160,14 +218,15 @@ struct Receive<'a> {
     verifier: Verifier,
     size: u64,
     next: Option<SyncSender<Bytes>>,
-    report: &'a (dyn Fn(Step) + Sync),
+    clock: &'a Clock<'a>,
 }
 
 impl Receive<'_> {
     /// False when a later stage failed and the rest is too much to look at.
     fn take(&mut self, piece: Bytes) -> Result<bool, Failure> {
+        self.clock.ring();
         self.verifier.update(&piece).map_err(Failure::Mismatch)?;
-        (self.report)(Step::Received(self.verifier.seen()));
+        (self.clock.report)(Step::Received(self.verifier.seen()));
         let Some(next) = &self.next else {
             return Ok(true);
         };

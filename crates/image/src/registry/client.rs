@@ -277,7 +277,7 @@ impl Session {
                     self.remember(&url, asked.scope, value);
                 }
                 StatusCode::BAD_REQUEST if own && endpoint.upgrade => {
-                    return self.maybe_tls(&url, response).await;
+                    return Err(self.maybe_tls(&url, response).await?);
                 }
                 status if is_redirect(status) => {
                     redirects += 1;
@@ -296,23 +296,27 @@ impl Session {
     }
 
     /// A Go server that expects TLS says so in clear.
-    async fn maybe_tls(&self, url: &Url, response: Response) -> Result<Response, Refusal> {
-        let body = read_limited(response, ERROR_LIMIT, self.stall).await?;
-        // The answer to HEAD has no words.
-        let words_missing = body.is_empty();
-        if words_missing
-            || String::from_utf8_lossy(&body).contains("HTTP request to an HTTPS server")
-        {
-            return Err(Refusal::SpeaksTls);
-        }
+    async fn maybe_tls(&self, url: &Url, response: Response) -> Result<Refusal, RegistryError> {
+        let mut body = read_limited(response, ERROR_LIMIT, self.stall).await?;
         let reason = words(&body);
-        Err(RegistryError::Status {
+        if body.is_empty() {
+            // The answer to HEAD has no words.
+            let mut any = url.clone();
+            any.set_path("/v2/");
+            any.set_query(None);
+            let request = self.client_for(&self.origin(), &any)?.get(any.clone());
+            let response = self.transmit(&any, request, &|| 0).await?;
+            body = read_limited(response, ERROR_LIMIT, self.stall).await?;
+        }
+        if String::from_utf8_lossy(&body).contains("HTTP request to an HTTPS server") {
+            return Ok(Refusal::SpeaksTls);
+        }
+        Ok(Refusal::Error(RegistryError::Status {
             url: shown(url),
             status: 400,
             after: None,
             reason,
-        }
-        .into())
+        }))
     }
 
     fn redirected(

@@ -3,5 +3,6 @@
 
 mod hostile;
 mod mirrors;
+mod push;
 mod resume;
 mod served;
