@@ -118,14 +118,14 @@ fn a_killed_monitor_is_noticed_and_leaves_nothing() {
 }
 
 /// How long a command takes that is left alone.
-fn lasts(host: &Host, arguments: &[&str]) -> Duration {
+pub fn lasts(host: &Host, arguments: &[&str]) -> Duration {
     let start = Instant::now();
     host.lighter(arguments).success();
     start.elapsed()
 }
 
 /// Starts a command and kills it, and only it, after some time. `nsenter` execs, so the pid is lighter's own.
-fn kill_after(host: &Host, arguments: &[&str], after: Duration) {
+pub fn kill_after(host: &Host, arguments: &[&str], after: Duration) {
     let command = Background::start_silent(host.lighter_command(arguments));
     std::thread::sleep(after);
     drop(command);
@@ -158,10 +158,10 @@ fn monitors(host: &Host) -> Vec<u32> {
 }
 
 /// Random moments, the same for the same seed.
-struct Moments(u64);
+pub struct Moments(u64);
 
 impl Moments {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let given = std::env::var("LIGHTER_SEED")
             .ok()
             .and_then(|text| text.parse().ok());
@@ -173,7 +173,7 @@ impl Moments {
     }
 
     /// A moment between now and `limit`. The generator is xorshift64.
-    fn below(&mut self, limit: Duration) -> Duration {
+    pub fn below(&mut self, limit: Duration) -> Duration {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

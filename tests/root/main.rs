@@ -8,6 +8,15 @@ use support::{Host, Need, skipped};
 
 /// A host for one test, or nothing when the machine cannot run it (the test is then listed as skipped).
 fn host() -> Option<Host> {
+    can_run().then(|| Host::new(env!("CARGO_BIN_EXE_lighter")))
+}
+
+/// The same with mounts of its own.
+fn host_with_own_mounts() -> Option<Host> {
+    can_run().then(|| Host::with_own_mounts(env!("CARGO_BIN_EXE_lighter")))
+}
+
+fn can_run() -> bool {
     let needs = [
         Need::Root,
         Need::Program("ip"),
@@ -15,7 +24,7 @@ fn host() -> Option<Host> {
         Need::Program("curl"),
         Need::Fixtures,
     ];
-    (!skipped(&needs)).then(|| Host::new(env!("CARGO_BIN_EXE_lighter")))
+    !skipped(&needs)
 }
 
 mod binary;
@@ -28,3 +37,4 @@ mod network;
 mod registry;
 mod runtime;
 mod spine;
+mod store;

@@ -59,6 +59,7 @@ impl Store {
         let mut reclaimed = Reclaimed::default();
         self.sweep_blobs(&marked, &mut reclaimed)?;
         self.sweep_layers(&marked, &mut reclaimed)?;
+        self.keep_reserve();
         Ok(reclaimed)
     }
 

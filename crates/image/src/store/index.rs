@@ -310,7 +310,12 @@ impl Store {
         change(&mut index)?;
         let bytes = serde_json::to_vec_pretty(&index).map_err(io::Error::from);
         let path = self.images.join("index.json");
-        write_atomic(&path, &bytes.map_err(file("write", &path))?)
+        let bytes = bytes.map_err(file("write", &path))?;
+        match write_atomic(&path, &bytes) {
+            // What frees a full disk has to write first.
+            Err(error) if error.is_disk_full() && self.use_reserve() => write_atomic(&path, &bytes),
+            written => written,
+        }
     }
 }
 

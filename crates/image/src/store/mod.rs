@@ -5,6 +5,7 @@
 //!   oci-layout index.json blobs/<algorithm>/<hex>
 //!   spool-<pid>-<n>/      what an archive holds, until it becomes blobs
 //!   partial/<hex>         a blob on its way; flock'd by who fetches it, kept for resuming
+//!   reserve               room for a new index.json on a full disk
 //!   pins/<hex>.json       a container's snapshot uses these layers; void when its directory is gone
 //!   index.lock gc.lock    flock: writers of index.json; users (shared) against collectors
 //! ROOT/layers/<32 hex>/   one unpacked layer: fs/ (overlay form) and layer.json
@@ -44,6 +45,7 @@ use crate::error::{errno, file};
 use crate::remove::remove_directory;
 
 const VERSION: u32 = 1;
+const RESERVE: u64 = 512 << 10;
 /// How long a blob that could not be finished waits to be resumed.
 const RESUMABLE: Duration = Duration::from_secs(24 * 3600);
 pub(crate) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -96,6 +98,7 @@ impl Store {
         make_directory(&self.layers)?;
         write_atomic(&self.images.join("oci-layout"), LAYOUT)?;
         self.update_index(|_| Ok(()))?;
+        self.keep_reserve();
         write_atomic(
             &self.images.join("version"),
             format!("{VERSION}\n").as_bytes(),
@@ -112,6 +115,31 @@ impl Store {
         self.clean_layers()?;
         self.clean_spools()?;
         self.remove_partials(RESUMABLE).map(drop)
+    }
+
+    /// Sets a little room aside, for removing images from a full disk.
+    fn keep_reserve(&self) {
+        let make = |path: &Path| {
+            let reserve = OpenOptions::new()
+                .create_new(true)
+                .write(true)
+                .mode(0o600)
+                .open(path)?;
+            let flags = rustix::fs::FallocateFlags::empty();
+            rustix::fs::fallocate(&reserve, flags, 0, RESERVE).map_err(io::Error::from)
+        };
+        let path = self.images.join("reserve");
+        if let Err(error) = make(&path)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            // A disk without room, or without this call: one without a reserve.
+            let _ = remove_file(&path);
+        }
+    }
+
+    /// Gives that room back; false when there is none.
+    fn use_reserve(&self) -> bool {
+        fs::remove_file(self.images.join("reserve")).is_ok()
     }
 
     /// Keeps the collector away until the value is dropped.
