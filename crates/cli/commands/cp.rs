@@ -1,5 +1,6 @@
 //! `lighter cp`: files between a container and the host.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -21,8 +22,8 @@ pub struct Args {
     /// Always follow symbol link in SRC_PATH
     #[arg(short = 'L', long)]
     follow_link: bool,
-    /// Suppress progress output during copy: there is none
-    #[arg(short, long, hide = true)]
+    /// Do not say on a terminal that the copy succeeded
+    #[arg(short, long)]
     quiet: bool,
     #[arg(value_name = "SOURCE", allow_hyphen_values = true)]
     source: String,
@@ -65,6 +66,10 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
             bail!("copying between containers is not supported")
         }
         _ => bail!("must specify at least one container source"),
+    }
+    let streamed = args.source == "-" || args.destination == "-";
+    if !args.quiet && !streamed && std::io::stdout().is_terminal() {
+        eprintln!("Successfully copied {} to {}", args.source, args.destination);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -76,6 +76,13 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     };
     match global.engine()?.exec(container, &what) {
         Ok(code) => Ok(code_of(code)),
-        Err(error) => Err(report::failure(error.exit_code(), error)),
+        // docker's `exec` knows no 125: what cannot be run for any other reason than a missing program is 126.
+        Err(error) => {
+            let code = match error.exit_code() {
+                report::CANNOT_RUN => 126,
+                code => code,
+            };
+            Err(report::failure(code, error))
+        }
     }
 }

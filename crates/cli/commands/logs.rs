@@ -30,6 +30,9 @@ pub struct Args {
     /// Show timestamps
     #[arg(short, long)]
     timestamps: bool,
+    /// Show extra details provided to logs
+    #[arg(long)]
+    details: bool,
     container: String,
 }
 
@@ -47,12 +50,15 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
         until: when("--until", &args.until)?,
         tail: tail(&args.tail)?,
     };
+    let engine = global.engine()?;
+    let details = args.details.then(|| engine.log_details(&args.container));
     let mut printer = Printer {
         timestamps: args.timestamps,
+        details: details.transpose()?.map(|details| details + " "),
         ..Printer::default()
     };
     let mut failed = None;
-    global.engine()?.logs(
+    engine.logs(
         &args.container,
         &query,
         &mut |line| match printer.print(line) {
@@ -80,20 +86,25 @@ fn tail(text: &str) -> Result<Option<usize>> {
     Ok(usize::try_from(number).ok())
 }
 
-/// Puts a timestamp before a line, but not before the rest of a line that came in parts.
+/// Puts a timestamp and details before a line, but not before the rest of a line that came in parts.
 #[derive(Default)]
 struct Printer {
     timestamps: bool,
+    details: Option<String>,
     within_line: [bool; 2],
 }
 
 impl Printer {
     fn print(&mut self, line: LogLine) -> io::Result<()> {
         let within = &mut self.within_line[usize::from(line.stderr)];
-        let stamp = (self.timestamps && !*within)
-            .then(|| line.time.strftime("%Y-%m-%dT%H:%M:%S.%9fZ ").to_string());
+        let mut bytes = Vec::new();
+        if !*within {
+            if self.timestamps {
+                write!(bytes, "{} ", line.time.strftime("%Y-%m-%dT%H:%M:%S.%9fZ"))?;
+            }
+            bytes.extend_from_slice(self.details.as_deref().unwrap_or_default().as_bytes());
+        }
         *within = !line.text.ends_with(b"\n");
-        let mut bytes = stamp.unwrap_or_default().into_bytes();
         bytes.extend_from_slice(line.text);
         if line.stderr {
             io::stderr().write_all(&bytes)

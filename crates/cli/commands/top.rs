@@ -7,6 +7,9 @@ use anyhow::Result;
 use crate::args::Global;
 use crate::output::{self, table};
 
+/// The least width of a column, which docker gives to this table alone.
+const COLUMN: usize = 20;
+
 /// Display the running processes of a container
 #[derive(clap::Args)]
 #[command(override_usage = "lighter top CONTAINER [COLUMN...]")]
@@ -30,7 +33,7 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
         .chain(&processes.rows)
         .map(|cells| cells.join("\t"))
         .collect();
-    output::text(&table::align(&lines.join("\n")))?;
+    output::text(&table::align_to(&lines.join("\n"), COLUMN))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -80,7 +80,11 @@ impl CreationOptions {
         let image = self.image(&store, global)?;
         self.make_room(&engine)?;
         let config = engine::ContainerConfig {
-            image: source(&image),
+            image: engine::config::ImageSource {
+                // As it was typed, which is how it is shown.
+                reference: self.image_name().to_owned(),
+                id: image.id.to_string(),
+            },
             ..wish.config
         };
         let created = engine.create(&store, &image, config)?;
@@ -106,17 +110,6 @@ impl CreationOptions {
             Ok(_) | Err(engine::Error::NoSuchContainer(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-fn source(image: &image::Image) -> engine::config::ImageSource {
-    engine::config::ImageSource {
-        reference: image
-            .reference
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
-        id: image.id.to_string(),
     }
 }
 

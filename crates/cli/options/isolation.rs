@@ -36,7 +36,7 @@ pub struct IsolationOptions {
     /// PID namespace to use: host or container:NAME
     #[arg(long, value_name = "MODE")]
     pid: Option<String>,
-    /// IPC mode to use: private, shareable, host or container:NAME
+    /// IPC mode to use: private, shareable, none, host or container:NAME
     #[arg(long, value_name = "MODE")]
     ipc: Option<String>,
     /// UTS namespace to use: host
@@ -74,7 +74,7 @@ impl IsolationOptions {
         config.ipc = namespace(
             "--ipc",
             self.ipc.as_deref(),
-            &["private", "shareable", "host", "container"],
+            &["private", "shareable", "none", "host", "container"],
         )?;
         config.uts = namespace("--uts", self.uts.as_deref(), &["private", "host"])?;
         config.cgroupns = namespace("--cgroupns", self.cgroupns.as_deref(), &["private", "host"])?;
@@ -102,6 +102,7 @@ fn namespace(option: &str, given: Option<&str>, known: &[&str]) -> Result<Namesp
     match (mode, other) {
         ("" | "private", "") => Ok(NamespaceMode::Private),
         ("shareable", "") => Ok(NamespaceMode::Shareable),
+        ("none", "") => Ok(NamespaceMode::None),
         ("host", "") => Ok(NamespaceMode::Host),
         ("container", other) if !other.is_empty() => Ok(NamespaceMode::Container(other.to_owned())),
         _ => bail!(wrong()),

@@ -158,12 +158,20 @@ fn log(driver: Option<&str>, options: &[String]) -> Result<LogConfig> {
                         format!("max-file must be a positive number: {option}")
                     })?);
             }
+            Some(("labels", names)) => log.labels = list(names),
+            Some(("env", names)) => log.env = list(names),
             // How docker does it without being asked, and how it is done here.
             Some(("mode", "blocking") | ("compress", "false")) => {}
             _ => bail!(
-                "unknown log opt '{option}' for json-file log driver: there are max-size and max-file"
+                "unknown log opt '{option}' for json-file log driver: there are max-size, max-file, labels and env"
             ),
         }
     }
     Ok(log)
+}
+
+/// `a,b`.
+fn list(text: &str) -> Vec<String> {
+    let names = text.split(',').map(str::trim);
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }

@@ -759,7 +759,8 @@ fn life() {
         LogConfig {
             driver: LogDriver::JsonFile,
             max_size: Some(1 << 20),
-            max_file: Some(2)
+            max_file: Some(2),
+            ..LogConfig::default()
         }
     );
     let off = super::tests::config(&["--no-healthcheck", "--log-driver", "none"]);

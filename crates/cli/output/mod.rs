@@ -8,6 +8,7 @@
 pub mod container;
 pub mod table;
 pub mod template;
+mod typed;
 pub mod units;
 
 use std::collections::BTreeMap;
@@ -108,12 +109,16 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
-/// What `inspect` prints: an array, or each object with a template.
+/// What `inspect` prints: an array, or each object with a template. A template that asks for a field that JSON leaves out
+/// is tried once more with every field there.
 pub fn inspected(format: Option<&str>, found: &[Value]) -> anyhow::Result<()> {
-    match format {
-        Some(format) => objects(format, found),
-        None => pretty(found),
-    }
+    let Some(format) = format else {
+        return pretty(found);
+    };
+    objects(format, found).or_else(|error| {
+        let whole: Vec<Value> = found.iter().map(typed::whole).collect();
+        objects(format, &whole).map_err(|_| error)
+    })
 }
 
 /// An array of objects over many lines, as `inspect` prints it.

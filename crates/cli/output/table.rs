@@ -55,6 +55,11 @@ impl Table {
 /// Aligns cells that end in a tab. A column reaches over neighbouring lines as long as
 /// they have such a cell there; the last cell of a line belongs to no column.
 pub fn align(text: &str) -> String {
+    align_to(text, LEAST_WIDTH)
+}
+
+/// [`align`] with another least width of a column, gap included.
+pub fn align_to(text: &str, least: usize) -> String {
     let lines: Vec<Vec<&str>> = text
         .split('\n')
         .map(|line| line.split('\t').collect())
@@ -70,7 +75,7 @@ pub fn align(text: &str) -> String {
                 .map(|line| lines[line][column].chars().count())
                 .max();
             for line in block.clone() {
-                widths[line][column] = (widest.unwrap_or(0) + GAP).max(LEAST_WIDTH);
+                widths[line][column] = (widest.unwrap_or(0) + GAP).max(least);
             }
             start = block.end.max(start + 1);
         }

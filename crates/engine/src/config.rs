@@ -127,7 +127,7 @@ pub struct ContainerConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImageSource {
-    /// What the person wrote, normalised: `docker.io/library/nginx:latest`.
+    /// What the person wrote: `nginx`.
     pub reference: String,
     /// Digest of the image's configuration: `sha256:...`.
     pub id: String,
@@ -398,6 +398,10 @@ pub struct LogConfig {
     pub max_size: Option<u64>,
     /// Number of files kept; none is 3.
     pub max_file: Option<u32>,
+    /// Labels that `logs --details` shows.
+    pub labels: Vec<String>,
+    /// Variables that `logs --details` shows.
+    pub env: Vec<String>,
 }
 
 /// Which log.
@@ -490,6 +494,8 @@ pub enum NamespaceMode {
     Private,
     /// Its own, and others may join it (only ipc tells the two apart).
     Shareable,
+    /// Its own, with nothing in it: no `/dev/shm` (only ipc has this).
+    None,
     /// The host's.
     Host,
     /// Another container's (name or id).

@@ -3,9 +3,8 @@
 //! The order makes a kill at any moment harmless: `alive` under state is locked first, `config.json` under root is renamed
 //! into place last. What has no `config.json` and nobody who answers for it was never created, and is swept up.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,7 +51,7 @@ impl Drop for Alive {
     fn drop(&mut self) {
         if self.file.is_some() {
             // Nothing of it runs; a repair would do the same.
-            let _ = disk::remove_dir(&self.directory);
+            let _ = disk::remove_live(&self.directory);
         }
     }
 }
@@ -146,13 +145,16 @@ impl Engine {
         let path = paths.alive();
         loop {
             disk::make_dir(&paths.live)?;
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(false).mode(0o600);
-            let file = match options.open(&path) {
-                Ok(file) => file,
-                // A monitor took the directory away between the two calls.
+            let file = match disk::locked_anew(&path) {
+                Ok(Some(file)) => file,
+                Ok(None) => match File::open(&path) {
+                    Ok(file) => file,
+                    Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                    Err(e) => return Err(Error::path("open", &path)(e)),
+                },
+                // A monitor took the directory away after we made it.
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                Err(e) => return Err(Error::path("open", &path)(e)),
+                Err(e) => return Err(Error::path("make", &path)(e)),
             };
             if !disk::lock(&file, PATIENCE).map_err(Error::path("lock", &path))? {
                 return Err(Error::Busy {

@@ -48,6 +48,29 @@ pub(crate) fn remove_dir(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a container's directory under state, for whoever holds its lock: `alive` goes after all else. From that moment on
+/// somebody else may make a new one, and then the directory stays for that one.
+pub(crate) fn remove_live(directory: &Path) -> Result<()> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(Error::path("list", directory))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(Error::path("list", directory))?;
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_dir(&path)?;
+        } else if entry.file_name() != "alive" {
+            remove_file(&path)?;
+        }
+    }
+    remove_file(&directory.join("alive"))?;
+    match std::fs::remove_dir(directory) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+        other => other.map_err(Error::path("remove", directory)),
+    }
+}
+
 /// Removes a file; a missing one is no error.
 pub(crate) fn remove_file(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
@@ -118,6 +141,23 @@ pub(crate) fn lock(file: &File, patience: Duration) -> io::Result<bool> {
             Err(TryLockError::WouldBlock) => std::thread::sleep(pause),
         }
         pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// Makes a file that is locked from its first moment on: who finds it free knows that its owner was killed. None when there
+/// is one already.
+pub(crate) fn locked_anew(path: &Path) -> io::Result<Option<File>> {
+    let fresh = path.with_extension(std::process::id().to_string());
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(&fresh)?;
+    file.lock()?;
+    let linked = std::fs::hard_link(&fresh, path);
+    std::fs::remove_file(&fresh)?;
+    match linked {
+        Ok(()) => Ok(Some(file)),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(e) => Err(e),
     }
 }
 

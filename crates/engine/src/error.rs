@@ -145,6 +145,18 @@ pub enum Error {
         /// The errno.
         source: io::Error,
     },
+    /// A filesystem that containers share.
+    #[error("cannot mount {what} at {}{note}", path.display())]
+    Mount {
+        /// Device and type.
+        what: String,
+        /// Where on the host.
+        path: PathBuf,
+        /// What the kernel said beyond the errno.
+        note: String,
+        /// The errno.
+        source: io::Error,
+    },
     /// A file of ours that does not read as it should.
     #[error("{} is damaged: {why}", path.display())]
     Damaged {

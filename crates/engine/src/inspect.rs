@@ -518,6 +518,7 @@ fn namespace(mode: &NamespaceMode, private: &str) -> String {
     match mode {
         NamespaceMode::Private => private.to_owned(),
         NamespaceMode::Shareable => "shareable".to_owned(),
+        NamespaceMode::None => "none".to_owned(),
         NamespaceMode::Host => "host".to_owned(),
         NamespaceMode::Container(other) => format!("container:{other}"),
     }

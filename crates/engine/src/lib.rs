@@ -14,6 +14,7 @@ mod record;
 mod repair;
 mod restart;
 mod rootfs;
+mod shared;
 mod socket;
 mod tree;
 mod user;

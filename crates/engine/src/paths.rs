@@ -18,6 +18,8 @@
 //!                    /attach        the monitor's socket
 //!                    /hosts hostname resolv.conf   bind-mounted over /etc
 //!                    /config.json rootfs   the OCI bundle; the root is mounted in the container's view only
+//!                    /shm           its /dev/shm, when others may share it (shared.rs)
+//! state/volumes/NAME               locked by whoever uses a volume that is mounted on the host (shared.rs)
 //! state/runtime/ID                 what the OCI runtime keeps of it
 //! state/events                     one JSON line per event
 //! state/booted                     present: the repair after a boot was done
@@ -83,6 +85,14 @@ impl Paths {
         self.state.join("events")
     }
 
+    pub(crate) fn held_volumes(&self) -> PathBuf {
+        self.state.join("volumes")
+    }
+
+    pub(crate) fn held_volume(&self, name: &str) -> PathBuf {
+        self.held_volumes().join(name)
+    }
+
     pub(crate) fn booted(&self) -> PathBuf {
         self.state.join("booted")
     }
@@ -139,6 +149,10 @@ impl ContainerPaths {
 
     pub(crate) fn rootfs(&self) -> PathBuf {
         self.live.join("rootfs")
+    }
+
+    pub(crate) fn shm(&self) -> PathBuf {
+        self.live.join("shm")
     }
 
     pub(crate) fn hosts(&self) -> PathBuf {

@@ -57,6 +57,7 @@ impl Engine {
             user: user.clone(),
             root: paths.rootfs(),
             mounts: self.host_mounts(config, &paths)?,
+            shm: self.shared_shm(record)?,
             etc: self.etc_files(record, &paths, network.as_ref())?,
             joined: self.joined(config)?,
             devices: devices(config)?,
@@ -184,41 +185,13 @@ impl Engine {
 
     fn volume_mount(&self, name: &str, subpath: Option<&str>, mount: &Mount) -> Result<HostMount> {
         let volume = self.volume(name)?;
-        let option = |key: &str| {
-            volume
-                .options
-                .get(key)
-                .map(String::as_str)
-                .unwrap_or_default()
-        };
-        let words = || {
-            option("o")
-                .split(',')
-                .filter(|word| !word.is_empty())
-                .map(String::from)
-        };
-        let bound =
-            option("type") == "none" || words().any(|word| word == "bind" || word == "rbind");
-        let source = match (option("device"), bound) {
-            ("", _) => volume.path.clone(),
-            (device, true) => PathBuf::from(device),
-            (device, false) => {
-                let mut options: Vec<String> = words().collect();
-                options.extend(mount.read_only.then(|| "ro".to_owned()));
-                let kind = Some(option("type").to_owned());
-                return Ok(HostMount {
-                    source: device.into(),
-                    kind,
-                    target: mount.target.clone(),
-                    options,
-                });
-            }
-        };
+        let source = volume.directory();
         let source = match subpath {
             Some(subpath) => inside_volume(&source, subpath)?,
             None => source,
         };
-        let options = spec::bind_options(None, mount.read_only, true);
+        let read_only = mount.read_only || volume.has_word("ro");
+        let options = spec::bind_options(None, read_only, true);
         Ok(HostMount {
             source,
             kind: None,

@@ -12,6 +12,7 @@ use runtime::Container;
 use crate::disk::{self, Keep};
 use crate::find::{is_id, names_in, short};
 use crate::record::{FORMAT, Last, Record, State};
+use crate::shared::Held;
 use crate::{Engine, Error, Repaired, Result};
 
 impl Engine {
@@ -34,11 +35,10 @@ impl Engine {
     pub(crate) fn repair_one(&self, id: &str) -> Result<Option<Repaired>> {
         let paths = self.paths.container(id);
         let Ok(file) = File::open(paths.alive()) else {
-            // Its monitor was killed while it cleaned up, or a start had not begun: there is nothing to lose.
-            disk::remove_dir(&paths.live)?;
-            return Ok(None);
+            return self.repair_unanswered(id);
         };
-        if file.try_lock().is_err() {
+        // Not the same: it was removed, and perhaps made anew, after we opened it. Somebody else is at work.
+        if file.try_lock().is_err() || !disk::is_same(&file, &paths.alive()) {
             return Ok(None);
         }
         let what = match disk::read_json::<Record>(&paths.config()).unwrap_or_default() {
@@ -48,8 +48,18 @@ impl Engine {
                 None
             }
         };
-        disk::remove_dir(&paths.live)?;
+        disk::remove_live(&paths.live)?;
         Ok(what)
+    }
+
+    /// A directory without a lock: its monitor was killed while it cleaned up, or a start is about to begin. There is
+    /// nothing to lose, but only one may take it away.
+    fn repair_unanswered(&self, id: &str) -> Result<Option<Repaired>> {
+        let paths = self.paths.container(id);
+        if let Ok(Some(_alive)) = disk::locked_anew(&paths.alive()) {
+            disk::remove_live(&paths.live)?;
+        }
+        Ok(None)
     }
 
     /// A container whose monitor is gone.
@@ -57,6 +67,7 @@ impl Engine {
         let paths = self.paths.container(&record.id);
         let state = disk::read_json::<State>(&paths.state()).unwrap_or_default();
         self.undo(&record.id)?;
+        self.release_shared(record, Held::default())?;
         let Some(state) = state else {
             // Killed between `create` and the start. What was to be removed at its end has had its end.
             if record.config.auto_remove {

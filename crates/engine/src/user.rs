@@ -45,7 +45,7 @@ impl Accounts {
         })
     }
 
-    /// Resolves `user[:group]` (empty is root) with further groups.
+    /// Resolves `[user][:group]` (no user is root) with further groups.
     pub(crate) fn resolve(&self, wish: &str, more: &[String]) -> Result<User> {
         let (user, group) = match wish.split_once(':') {
             Some((user, group)) if !group.is_empty() => (user, Some(group)),
@@ -84,8 +84,7 @@ impl Accounts {
 
     fn user(&self, user: &str, wish: &str) -> Result<Entry<'_>> {
         let number = match user {
-            "" if wish.is_empty() => Some(0),
-            "" => return Err(invalid(wish, "a user must come before the colon")),
+            "" => Some(0),
             name => number(name).map_err(|why| invalid(wish, why))?,
         };
         let found = self.users().find(|entry| match number {
@@ -225,6 +224,7 @@ mod tests {
         assert_eq!(ids("7777"), Ok((7777, 0, vec![0], "/".into())));
         assert_eq!(ids("7777:8888"), Ok((7777, 8888, vec![8888], "/".into())));
         assert_eq!(ids("0:0"), Ok((0, 0, vec![0], "/root".into())));
+        assert_eq!(ids(":5"), Ok((0, 5, vec![5], "/root".into())));
         assert_eq!(ids("2147483647").map(|u| u.0), Ok(2_147_483_647));
         assert_eq!(
             accounts()
@@ -240,7 +240,6 @@ mod tests {
         for wish in [
             ":",
             "1:",
-            ":1",
             "1 ",
             " 1",
             "+1",

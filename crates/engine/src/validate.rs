@@ -1,7 +1,7 @@
 //! What can never be, refused when a container is made and not when it is started.
 
 use crate::config::{
-    ContainerConfig, HealthTest, LogDriver, MountSource, NamespaceMode, NetworkMode, RestartPolicy,
+    ContainerConfig, HealthTest, LogDriver, MountSource, NetworkMode, RestartPolicy,
 };
 use crate::spec::{self, Surroundings};
 use crate::{Error, Result, stop};
@@ -23,6 +23,7 @@ pub(crate) fn check(config: &ContainerConfig) -> Result<Vec<String>> {
             bind(path, *create)?;
         }
     }
+    processors(config)?;
     if let Some(signal) = &config.stop_signal {
         stop::signal_number(signal)?;
     }
@@ -32,11 +33,6 @@ pub(crate) fn check(config: &ContainerConfig) -> Result<Vec<String>> {
             config.restart.word(),
             "it cannot go with --rm",
         ));
-    }
-    if let NamespaceMode::Container(other) = &config.ipc {
-        let why =
-            "/dev/shm of another container cannot be shared yet: give private, shareable or host";
-        return Err(Error::invalid("ipc", format!("container:{other}"), why));
     }
     names(config)?;
     network(config)?;
@@ -58,6 +54,22 @@ pub(crate) fn limited_devices(
     rates
         .chain(r.blkio_weight_device.iter().map(|(path, _)| path))
         .map(|path| (path.clone(), ()))
+}
+
+/// A share of more processors than there are would never be reached.
+fn processors(config: &ContainerConfig) -> Result<()> {
+    let Some(nanos) = config.resources.nano_cpus.filter(|n| *n > 0) else {
+        return Ok(());
+    };
+    let here = rustix::thread::sched_getaffinity(None)
+        .map_err(|e| Error::system("count the processors")(e.into()))?
+        .count();
+    if !(10_000_000..=u64::from(here) * 1_000_000_000).contains(&nanos) {
+        let shown = format!("{}.{:02}", nanos / 1_000_000_000, nanos / 10_000_000 % 100);
+        let why = format!("the range is from 0.01 to {here}.00: that many processors are here");
+        return Err(Error::invalid("cpus", shown, why));
+    }
+    Ok(())
 }
 
 fn target(path: &str) -> Result<()> {

@@ -76,6 +76,10 @@ impl Engine {
                 "give type, device and o",
             ));
         }
+        if !wish.options.is_empty() && !wish.options.contains_key("device") {
+            let why = "give device too: what is mounted";
+            return Err(Error::invalid("volume options", "type and o", why));
+        }
         if let Some(there) = self.read_volume(&name)? {
             return Ok(there);
         }

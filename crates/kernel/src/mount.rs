@@ -202,9 +202,11 @@ pub fn mount(root: &Root, mount: &Mount, prepared: Option<OwnedFd>) -> Result<()
         None => make(root, mount)?,
     };
     let kind = file::kind(&made)?;
+    // What is made here has no mode that anybody chose: the filesystem keeps its own.
+    let take_mode = mount.take_mode && root.find(&mount.target).is_ok();
     let target = target(root, mount, kind)?;
     if fresh {
-        fill(target.as_fd(), made.as_fd(), mount)?;
+        fill(target.as_fd(), made.as_fd(), mount.copy_up, take_mode)?;
     }
     change(made.as_fd(), mount.attributes, false)?;
     change(made.as_fd(), mount.recursive, true)?;
@@ -217,18 +219,40 @@ pub fn mount(root: &Root, mount: &Mount, prepared: Option<OwnedFd>) -> Result<()
 }
 
 /// Give a new filesystem what its target has (`tmpcopyup`), or at least its mode.
-fn fill(target: BorrowedFd<'_>, made: BorrowedFd<'_>, mount: &Mount) -> Result<()> {
-    if mount.copy_up {
+fn fill(
+    target: BorrowedFd<'_>,
+    made: BorrowedFd<'_>,
+    copy_up: bool,
+    take_mode: bool,
+) -> Result<()> {
+    if copy_up {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let from = rustix::fs::openat(target, c".", flags, Mode::empty())?;
         // The descriptor of a new mount is one that only points (`O_PATH`).
         let to = rustix::fs::openat(made, c".", flags, Mode::empty())?;
         crate::copy::tree(from.as_fd(), to.as_fd())?;
-    } else if mount.take_mode {
+    } else if take_mode {
         let mode = Mode::from_raw_mode(file::status(target)?.stx_mode.into());
         rustix::fs::chmodat(made, c".", mode, rustix::fs::AtFlags::empty())?;
     }
     Ok(())
+}
+
+/// Unmount what is at a path of the host, once nobody uses it; nothing there is no error. umount2(2).
+pub fn unmount(path: &Path) -> std::io::Result<()> {
+    match rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        // EINVAL: it is no mount point.
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Is a path of the host the root of a mount? statx(2), `STATX_ATTR_MOUNT_ROOT`; Linux 5.8.
+pub fn is_mount_point(path: &Path) -> std::io::Result<bool> {
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    let found = rustix::fs::statx(CWD, path, flags, rustix::fs::StatxFlags::empty())?;
+    let mount_root = rustix::fs::StatxAttributes::MOUNT_ROOT;
+    Ok(found.stx_attributes.contains(mount_root))
 }
 
 /// Change the rules of a mount that exists inside.

@@ -596,7 +596,7 @@ pub struct Mount {
     pub propagation: Vec<(Propagation, bool)>,
     /// Copy what the root has at the target into the new tmpfs first.
     pub copy_up: bool,
-    /// Give the new root directory the mode that the target has.
+    /// Give the new root directory the mode that the target has, when that was there before.
     pub take_mode: bool,
     /// Do not follow a symbolic link in the last component of the target.
     pub no_follow: bool,

@@ -407,6 +407,7 @@ impl Border<'_> {
         match mode {
             None | Some("private" | "") => wish::NamespaceMode::Private,
             Some("shareable") => wish::NamespaceMode::Shareable,
+            Some("none") => wish::NamespaceMode::None,
             Some("host") => wish::NamespaceMode::Host,
             Some(mode) => wish::NamespaceMode::Container(self.other(mode)),
         }
@@ -615,6 +616,8 @@ impl Border<'_> {
             max_file: option("max-file")
                 .map(|text| self.parse("logging.options.max-file", text, "a number"))
                 .transpose()?,
+            labels: words(option("labels")),
+            env: words(option("env")),
         })
     }
 
@@ -930,3 +933,10 @@ pub fn node_at<'a>(service: &'a Node, path: &[String]) -> &'a Node {
     }
     node
 }
+
+/// `a,b`.
+fn words(text: Option<&str>) -> Vec<String> {
+    let words = text.unwrap_or_default().split(',').map(str::trim);
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+

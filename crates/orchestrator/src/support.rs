@@ -257,13 +257,13 @@ fn values(name: &str, service: &Node, diagnostics: &mut Diagnostics) {
 fn log_options(name: &str, service: &Node, diagnostics: &mut Diagnostics) {
     let options = at(service, &["logging", "options"]).and_then(Node::as_mapping);
     for (option, entry) in options.into_iter().flatten() {
-        if !["max-size", "max-file"].contains(&option.as_str()) {
+        if !["max-size", "max-file", "labels", "env"].contains(&option.as_str()) {
             let path = format!("services.{name}.logging.options.{option}");
             report(
                 &path,
                 &entry.value,
                 Ignored,
-                "logs know max-size and max-file",
+                "logs know max-size, max-file, labels and env",
                 diagnostics,
             );
         }

@@ -7,6 +7,7 @@ use super::functions::{self, Fault, Set};
 use super::lex;
 use super::parse::{Command, Node, Operand, OperandKind, Pipeline, Program};
 use super::print;
+use crate::output::typed;
 
 /// How deep templates may call each other.
 const DEEPEST: usize = 100;
@@ -86,7 +87,11 @@ impl<'p> State<'p> {
             Node::Action(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
                 if pipeline.variables.is_empty() {
-                    self.out.push_str(&print::shown(&value));
+                    let nil = last_name(pipeline).filter(|_| value.is_null());
+                    match nil.and_then(typed::nil) {
+                        Some(nil) => self.out.push_str(nil),
+                        None => self.out.push_str(&print::shown(&value)),
+                    }
                 }
             }
             Node::If {
@@ -383,6 +388,17 @@ fn field(mut value: Value, name: &str) -> Result<Value, String> {
 }
 
 /// What `range` goes over, with keys; maps in the order of their keys.
+/// The last name of a pipeline that is nothing but `.A.B`.
+fn last_name(pipeline: &Pipeline) -> Option<&str> {
+    let [command] = pipeline.commands.as_slice() else {
+        return None;
+    };
+    let [word] = command.words.as_slice() else {
+        return None;
+    };
+    word.fields.last().map(String::as_str)
+}
+
 fn items(value: &Value) -> Option<Vec<(Value, Value)>> {
     match value {
         Value::Null => Some(Vec::new()),

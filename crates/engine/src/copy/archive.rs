@@ -24,7 +24,9 @@ pub(super) fn pack(from: &Source, tar: &mut dyn Write) -> io::Result<()> {
         links: HashMap::new(),
     };
     match from {
-        Source::Contents(directory) => packer.directory(directory.as_fd(), Path::new("."))?,
+        Source::Contents(directory) => {
+            packer.entry(directory.as_fd(), c".", Path::new("."))?;
+        }
         Source::Entry { parent, name, .. } => {
             packer.entry(
                 parent.as_fd(),
@@ -71,7 +73,8 @@ impl Packer<'_> {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 header.set_entry_type(EntryType::Directory);
-                self.tar.append_data(&mut header, path, io::empty())?;
+                // With a slash at its end, as tar(1) writes it.
+                self.tar.append_data(&mut header, path.join(""), io::empty())?;
                 let inner =
                     rustix::fs::openat(parent, name, flags | OFlags::DIRECTORY, Mode::empty())?;
                 self.directory(inner.as_fd(), path)

@@ -34,6 +34,9 @@ const LINKS: usize = 40;
 impl Engine {
     /// `cp HOST_PATH CONTAINER:PATH`, with cp's rules on directories and trailing slashes.
     pub fn copy_to(&self, who: &str, host: &Path, inside: &str, how: CopyOptions) -> Result<()> {
+        if inside.is_empty() {
+            return Err(Error::invalid("destination", inside, "give a path in the container"));
+        }
         let (root, path) = self.root_at(who, inside)?;
         let from = Source::find(&Side::Host, host, how.follow_link)?;
         let keeping = Keeping {
@@ -131,7 +134,15 @@ impl Engine {
             MountSource::Bind { path, .. } => path.clone(),
             MountSource::Volume {
                 name: Some(name), ..
-            } => self.volume(name)?.path,
+            } => {
+                let volume = self.volume(name)?;
+                if volume.device().is_some() {
+                    let why = "it is in a volume that is mounted only while a container runs";
+                    let shown = path.display().to_string();
+                    return Err(Error::invalid("path", shown, why));
+                }
+                volume.directory()
+            }
             // Memory, and files that are written at each start: there is nothing of them now.
             _ => return Ok(None),
         };
@@ -181,6 +192,19 @@ impl Side<'_> {
     fn directory(&self, path: &Path) -> Result<OwnedFd> {
         self.open(path, OFlags::RDONLY | OFlags::DIRECTORY)
             .map_err(|e| Error::path("open", path)(e.into()))
+    }
+
+    /// Where a path leads when its last parts are links to nothing yet: that is what is to be made.
+    fn end_of_links(&self, path: &Path) -> Result<PathBuf> {
+        let mut path = path.to_owned();
+        for _ in 0..LINKS {
+            let (parent, name) = split(self, &path)?;
+            match rustix::fs::readlinkat(&parent, &name, Vec::new()) {
+                Ok(target) => path = beside(&path, &target),
+                Err(_) => return Ok(path),
+            }
+        }
+        Err(Error::path("follow", &path)(rustix::io::Errno::LOOP.into()))
     }
 
     /// What a path leads to, links followed; none when there is nothing.
@@ -236,8 +260,7 @@ impl Source {
             }
             let target = rustix::fs::readlinkat(&parent, &name, Vec::new())
                 .map_err(|e| Error::path("read the link", &path)(e.into()))?;
-            let target = Path::new(std::ffi::OsStr::from_bytes(target.as_bytes())).to_owned();
-            path = path.parent().unwrap_or(Path::new("/")).join(target);
+            path = beside(&path, &target);
         }
         Err(Error::path("follow", &path)(rustix::io::Errno::LOOP.into()))
     }
@@ -248,6 +271,12 @@ impl Source {
             Source::Entry { directory, .. } => *directory,
         }
     }
+}
+
+/// Where a link at `path` leads.
+fn beside(path: &Path, target: &std::ffi::CStr) -> PathBuf {
+    let target = std::ffi::OsStr::from_bytes(target.to_bytes());
+    path.parent().unwrap_or(Path::new("/")).join(target)
 }
 
 /// A path's directory, opened, and its last name.
@@ -285,7 +314,7 @@ fn place(from: &Source, side: &Side<'_>, to: &Path, keeping: Keeping) -> Result<
         (Some(_), _) if slash => refuse("it is not a directory"),
         (None, from) if slash && !from.is_directory() => refuse("there is no such directory"),
         (_, Source::Entry { parent, name, .. }) => {
-            let (into, new) = split(side, to)?;
+            let (into, new) = split(side, &side.end_of_links(to)?)?;
             copy_entry(parent.as_fd(), name, into.as_fd(), &new, keeping).map_err(fail)
         }
         (_, Source::Contents(from)) => {

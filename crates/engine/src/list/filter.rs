@@ -6,8 +6,8 @@ use super::{Filters, Status, Summary};
 use crate::volume::has_label;
 use crate::{Engine, Error, Result};
 
-const KEYS: &str = "id, name, label, exited, status, ancestor, before, since, volume, network, publish, expose, health, \
-                    is-task or restart";
+const KEYS: &str = "id, name, label, exited, status, ancestor, before, since, volume, network, publish, expose, health \
+                    or is-task";
 
 /// Filters, checked, with the times of the containers they name looked up.
 pub(super) struct Filter<'a> {
@@ -30,7 +30,7 @@ impl<'a> Filter<'a> {
                 "status" => check_status(value)?,
                 "exited" => check_number(value)?,
                 "id" | "name" | "label" | "ancestor" | "volume" | "network" | "publish"
-                | "expose" | "health" | "restart" | "is-task" => {}
+                | "expose" | "health" | "is-task" => {}
                 _ => {
                     return Err(Error::invalid(
                         "filter",
@@ -131,7 +131,12 @@ fn ancestor(one: &Summary, value: &str) -> bool {
         || names
             .into_iter()
             .flatten()
-            .any(|name| name == value || name.strip_suffix(":latest") == Some(value))
+            .any(|name| untagged(name) == untagged(value))
+}
+
+/// Without the tag that is meant when there is none.
+fn untagged(name: &str) -> &str {
+    name.strip_suffix(":latest").unwrap_or(name)
 }
 
 /// `80`, `80/tcp` or `80-90/tcp`.

@@ -1,28 +1,37 @@
 //! One line of a log file: docker's json-file format, `{"log":"...\n","stream":"stdout","time":"..."}`.
+//!
+//! What is no UTF-8 cannot stand in JSON: `log` then has U+FFFD in its place, as docker's has, and a further `bytes` has
+//! the line itself in base64, so that `logs` gives back what was written.
 
 use std::borrow::Cow;
 use std::io::Write;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use serde::Deserialize;
 
 /// Longer lines are kept in parts of this many bytes; all but the last have no newline at their end.
 pub(crate) const PART: usize = 16 << 10;
 
-/// Appends one line to `out`. Bytes that are no UTF-8 become U+FFFD, as docker does.
+/// Appends one line to `out`.
 pub(crate) fn encode(out: &mut Vec<u8>, text: &[u8], stderr: bool, time: Timestamp) {
     out.extend_from_slice(b"{\"log\":\"");
+    let mut whole = true;
     for chunk in text.utf8_chunks() {
         escape(out, chunk.valid());
         if !chunk.invalid().is_empty() {
+            whole = false;
             out.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
-    let stream: &[u8] = if stderr { b"stderr" } else { b"stdout" };
-    out.extend_from_slice(b"\",\"stream\":\"");
-    out.extend_from_slice(stream);
+    if !whole {
+        out.extend_from_slice(b"\",\"bytes\":\"");
+        out.extend_from_slice(BASE64.encode(text).as_bytes());
+    }
+    let stream = if stderr { "stderr" } else { "stdout" };
     // Writing to a Vec cannot fail.
-    let _ = writeln!(out, "\",\"time\":\"{time}\"}}");
+    let _ = writeln!(out, "\",\"stream\":\"{stream}\",\"time\":\"{time}\"}}");
 }
 
 fn escape(out: &mut Vec<u8>, text: &str) {
@@ -52,14 +61,25 @@ fn escape(out: &mut Vec<u8>, text: &str) {
 /// One line, read back.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Entry<'a> {
-    /// The text.
+    /// The text, as far as it is text.
     #[serde(borrow)]
-    pub(crate) log: Cow<'a, str>,
+    log: Cow<'a, str>,
+    /// All of it in base64, when it is not.
+    #[serde(borrow, default)]
+    bytes: Option<Cow<'a, str>>,
     /// `stdout` or `stderr`.
     #[serde(borrow)]
     pub(crate) stream: Cow<'a, str>,
     /// When.
     pub(crate) time: Timestamp,
+}
+
+impl Entry<'_> {
+    /// What was written.
+    pub(crate) fn text(&self) -> Cow<'_, [u8]> {
+        let whole = self.bytes.as_ref().and_then(|text| BASE64.decode(text.as_bytes()).ok());
+        whole.map_or(Cow::Borrowed(self.log.as_bytes()), Cow::Owned)
+    }
 }
 
 /// Reads one line; none when it is damaged (a power cut in the middle of a write).
@@ -83,7 +103,7 @@ mod tests {
             true,
             time,
         );
-        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"{"log":"say \"hi\"\t\\o/ \u001b[1m�é\n","stream":"stderr","time":"2026-01-02T03:04:05.0000006Z"}"#);
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"{"log":"say \"hi\"\t\\o/ \u001b[1m�é\n","bytes":"c2F5ICJoaSIJXG8vIBtbMW3/w6kK","stream":"stderr","time":"2026-01-02T03:04:05.0000006Z"}"#);
     }
 
     proptest! {
@@ -94,7 +114,7 @@ mod tests {
             encode(&mut out, text.as_bytes(), stderr, time);
             prop_assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
             let entry = decode(&out).unwrap();
-            prop_assert_eq!(entry.log.as_ref(), text.as_str());
+            prop_assert_eq!(entry.text().into_owned(), text.into_bytes());
             prop_assert_eq!(entry.stream == "stderr", stderr);
             prop_assert_eq!(entry.time, time);
         }
@@ -103,7 +123,9 @@ mod tests {
         fn any_bytes_give_one_readable_line(bytes: Vec<u8>) {
             let mut out = Vec::new();
             encode(&mut out, &bytes, false, Timestamp::UNIX_EPOCH);
-            prop_assert_eq!(decode(&out).unwrap().log.into_owned(), String::from_utf8_lossy(&bytes));
+            let entry = decode(&out).unwrap();
+            prop_assert_eq!(&entry.text().into_owned(), &bytes);
+            prop_assert_eq!(entry.log.as_ref(), String::from_utf8_lossy(&bytes));
         }
     }
 }

@@ -5,6 +5,7 @@
 mod file;
 pub(crate) mod line;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
@@ -42,6 +43,21 @@ pub struct LogLine<'a> {
 pub type Sink<'a> = &'a mut dyn FnMut(LogLine<'_>) -> ControlFlow<()>;
 
 impl Engine {
+    /// What `--details` puts before each line: the labels and variables that `--log-opt labels=,env=` name, as
+    /// `name=value,...` with both parts in URL form, by name.
+    pub fn log_details(&self, who: &str) -> Result<String> {
+        let config = self.record(&self.resolve(who)?)?.config;
+        let labels = config.log.labels.iter().filter_map(|name| {
+            let value = config.labels.get(name)?;
+            Some((name.as_str(), value.as_str()))
+        });
+        let variables = config.env.iter().filter_map(|variable| variable.split_once('='));
+        let variables = variables.filter(|(name, _)| config.log.env.iter().any(|env| env == name));
+        let all: BTreeMap<&str, &str> = labels.chain(variables).collect();
+        let pairs = all.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value)));
+        Ok(pairs.collect::<Vec<_>>().join(","))
+    }
+
     /// Gives the lines of one container to `sink`, oldest first, until it breaks off.
     ///
     /// With `follow` it goes on over restarts and rotations, and returns when nothing answers for the container any more.
@@ -75,6 +91,19 @@ fn offer(text: &[u8], query: &LogQuery, sink: Sink<'_>) -> ControlFlow<()> {
     sink(LogLine {
         stderr: entry.stream == "stderr",
         time: entry.time,
-        text: entry.log.as_bytes(),
+        text: &entry.text(),
     })
+}
+
+/// A value of a URL's query: letters, digits and `-_.~` stay, a space is `+`.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            b' ' => out.push('+'),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }

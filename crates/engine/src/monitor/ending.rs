@@ -146,7 +146,7 @@ impl Monitor {
         } else {
             let _ = disk::replace_json(&paths.last(), &self.last(outcome), Keep::Durable);
         }
-        let _ = disk::remove_dir(&paths.live);
+        let _ = disk::remove_live(&paths.live);
         match &outcome.failure {
             Some(failure) if failed_start => self.clients.failed(failure),
             _ => {}

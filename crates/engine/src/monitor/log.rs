@@ -162,10 +162,8 @@ mod tests {
         let lines = text
             .lines()
             .map(|l| {
-                crate::logs::line::decode(l.as_bytes())
-                    .unwrap()
-                    .log
-                    .into_owned()
+                let entry = crate::logs::line::decode(l.as_bytes()).unwrap();
+                String::from_utf8(entry.text().into_owned()).unwrap()
             })
             .collect();
         (dir, lines)

@@ -163,7 +163,9 @@ fn separate() -> Result<OwnedFd> {
     let apart = || -> std::io::Result<OwnedFd> {
         // EPERM: it leads its session already.
         let _ = setsid();
-        umask(rustix::fs::Mode::from_raw_mode(0o077));
+        // Places that are made for mounts and for the working directory are in the container: its users pass through
+        // them. What is the monitor's own is made with a mode of its own.
+        umask(rustix::fs::Mode::from_raw_mode(0o022));
         chdir("/")?;
         set_child_subreaper(Some(getpid()))?;
         // What could end it from outside is read and dropped; CHLD wakes it to reap.

@@ -18,6 +18,7 @@ use crate::health::{Check, Health};
 use crate::list::JoinedNetwork;
 use crate::prepare::Prepared;
 use crate::record::{FORMAT, ProcessId, Record, State};
+use crate::shared::Held;
 use crate::{Error, Result, disk, etc, networking, process};
 
 /// How a run went.
@@ -54,6 +55,7 @@ pub(super) struct Run {
     execs: Execs,
     /// Nothing has happened since its memory was given back.
     small: bool,
+    held: Held,
 }
 
 /// After so long without anything to do a monitor makes itself small.
@@ -88,12 +90,17 @@ impl Run {
     /// Prepares and clones the container; returns when its program was exec'd.
     pub(super) fn start(monitor: &mut Monitor) -> Result<Self> {
         let record = monitor.record()?;
-        let started = Self::clone(monitor, &record);
-        if started.is_err() {
-            // The failure is what matters; what cannot be undone now, the next repair undoes.
-            let _ = monitor.networks.detach(&record.id);
-        }
-        let run = started?;
+        let held = monitor.engine.hold_shared(&record)?;
+        let mut run = match Self::clone(monitor, &record) {
+            Ok(run) => run,
+            Err(error) => {
+                // The failure is what matters; what cannot be undone now, the next repair undoes.
+                let _ = monitor.networks.detach(&record.id);
+                let _ = monitor.engine.release_shared(&record, held);
+                return Err(error);
+            }
+        };
+        run.held = held;
         run.save(monitor)?;
         monitor.remember_start(&run.record, run.started, run.joined())?;
         monitor.engine.note(&run.record, "start", &[])?;
@@ -162,6 +169,7 @@ impl Run {
             firewall,
             started: Timestamp::now(),
             since: Instant::now(),
+            held: Held::default(),
         })
     }
 
@@ -432,6 +440,7 @@ impl Run {
             monitor.leaving.extend(left.ok());
         }
         let _ = self.container.delete(true);
+        let _ = monitor.engine.release_shared(&self.record, self.held);
         Outcome {
             started: Some(self.started),
             exit_code: i32::from(status.code()),

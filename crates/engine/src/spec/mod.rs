@@ -21,7 +21,7 @@ use crate::Result;
 use crate::config::ContainerConfig;
 use crate::user::User;
 
-pub(crate) use mounts::bind_options;
+pub(crate) use mounts::{bind_options, shm_options};
 pub(crate) use process::exec_process;
 pub(crate) use resources::limits;
 pub(crate) use sandbox::namespace_path;
@@ -37,6 +37,8 @@ pub struct Surroundings {
     pub root: PathBuf,
     /// The mounts asked for, with host paths.
     pub mounts: Vec<HostMount>,
+    /// `/dev/shm` on the host, when it is shared with other containers.
+    pub shm: Option<PathBuf>,
     /// Files shown as `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`.
     pub etc: Vec<(PathBuf, &'static str)>,
     /// Namespaces of others to join: kind and `/proc/PID/ns/...`.

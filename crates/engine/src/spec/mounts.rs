@@ -1,6 +1,6 @@
 //! What is mounted, in the order in which it is: the standard file systems, then mounts by depth of their target.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount, MountBuilder};
 
@@ -31,13 +31,13 @@ pub(super) fn mounts(config: &ContainerConfig, around: &Surroundings) -> Result<
     }
     // A mount below another one must come after it. Stable: what was asked for first stays first.
     later.sort_by_key(|mount| depth(&mount.target));
-    let standard = standard(config)
+    let standard = standard(config, around.shm.as_deref())
         .into_iter()
         .filter(|mount| !asked(&mount.target));
     standard.chain(later).map(|mount| build(&mount)).collect()
 }
 
-fn standard(config: &ContainerConfig) -> Vec<HostMount> {
+fn standard(config: &ContainerConfig, shm: Option<&Path>) -> Vec<HostMount> {
     let mount = |target: &str, kind: &str, options: &str| HostMount {
         source: PathBuf::from(kind),
         kind: Some(kind.to_owned()),
@@ -49,7 +49,6 @@ fn standard(config: &ContainerConfig) -> Vec<HostMount> {
     } else {
         "nosuid noexec nodev ro"
     };
-    let size = config.resources.shm_size.unwrap_or(SHM_SIZE);
     let mut mounts = vec![
         mount("/proc", "proc", "nosuid noexec nodev"),
         mount("/dev", "tmpfs", "nosuid strictatime mode=755 size=65536k"),
@@ -77,13 +76,32 @@ fn standard(config: &ContainerConfig) -> Vec<HostMount> {
         mounts.push(host("/dev/shm", "bind rprivate nosuid noexec nodev"));
     } else {
         mounts.push(mount("/dev/mqueue", "mqueue", "nosuid noexec nodev"));
-        mounts.push(mount(
-            "/dev/shm",
-            "tmpfs",
-            &format!("nosuid noexec nodev mode=1777 size={size}"),
-        ));
+        mounts.extend(dev_shm(config, shm));
     }
     mounts
+}
+
+/// `/dev/shm`: memory of its own, what it shares with others, or nothing.
+fn dev_shm(config: &ContainerConfig, shared: Option<&Path>) -> Option<HostMount> {
+    if config.ipc == NamespaceMode::None {
+        return None;
+    }
+    let (source, kind, options) = match shared {
+        Some(path) => (path, None, words("bind rprivate nosuid noexec nodev")),
+        None => (Path::new("shm"), Some("tmpfs".to_owned()), shm_options(config)),
+    };
+    Some(HostMount {
+        source: source.to_owned(),
+        kind,
+        target: "/dev/shm".to_owned(),
+        options,
+    })
+}
+
+/// The options of the filesystem at `/dev/shm`.
+pub(crate) fn shm_options(config: &ContainerConfig) -> Vec<String> {
+    let size = config.resources.shm_size.unwrap_or(SHM_SIZE);
+    words(&format!("nosuid noexec nodev mode=1777 size={size}"))
 }
 
 fn host(path: &str, options: &str) -> HostMount {

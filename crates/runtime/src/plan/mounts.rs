@@ -149,23 +149,33 @@ fn mount_one(
         // Nodes are made in it first; see `finish_dev`.
         options.attributes.set &= !kernel::mount::READ_ONLY;
     }
-    let name = mount
-        .source()
-        .as_deref()
-        .unwrap_or(Path::new(kind))
-        .to_string_lossy();
     let take_mode = kind == "tmpfs" && !options.data.iter().any(|(key, _)| key == "mode");
     label(view, kind, &mut options);
-    let source = MountSource::Filesystem {
-        kind: kind.into(),
-        source: name.into_owned(),
-        options: std::mem::take(&mut options.data),
-    };
-    let mut step = step(source, target, options, why(kind));
+    let mut step = step(new_filesystem(mount, &mut options), target, options, why(kind));
     if let Op::Mount(mount) = &mut step.op {
         mount.take_mode = take_mode;
     }
     Ok(vec![step])
+}
+
+/// A mount of a filesystem as an operation by itself: for the host, which mounts what containers share.
+///
+/// # Errors
+/// When its options contradict each other, or its destination is none.
+pub fn filesystem(mount: &oci_spec::runtime::Mount) -> Result<Mount, Error> {
+    let mut options = mount_options::parse(mount)?;
+    let source = new_filesystem(mount, &mut options);
+    Ok(operation(source, target(mount)?, options))
+}
+
+fn new_filesystem(mount: &oci_spec::runtime::Mount, options: &mut Options) -> MountSource {
+    let kind = mount.typ().as_deref().unwrap_or("");
+    let name = mount.source().as_deref().unwrap_or(Path::new(kind));
+    MountSource::Filesystem {
+        kind: kind.into(),
+        source: name.to_string_lossy().into_owned(),
+        options: std::mem::take(&mut options.data),
+    }
 }
 
 /// SELinux: files of a new filesystem get the container's label. Kernel filesystems keep theirs.
@@ -188,7 +198,11 @@ fn why(kind: &str) -> &'static str {
 }
 
 fn step(source: MountSource, target: Inside, options: Options, why: &'static str) -> Step {
-    let mount = Mount {
+    Step::container(Op::Mount(operation(source, target, options)), why)
+}
+
+fn operation(source: MountSource, target: Inside, options: Options) -> Mount {
+    Mount {
         source,
         target,
         attributes: options.attributes,
@@ -197,8 +211,7 @@ fn step(source: MountSource, target: Inside, options: Options, why: &'static str
         copy_up: options.copy_up,
         take_mode: false,
         no_follow: options.no_follow_target,
-    };
-    Step::container(Op::Mount(mount), why)
+    }
 }
 
 /// The path inside, without `..`: a destination is absolute (config.md), and old bundles have it without `/`.
