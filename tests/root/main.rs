@@ -27,10 +27,35 @@ fn can_run() -> bool {
     !skipped(&needs)
 }
 
+/// The image of most tests.
+const BUSYBOX: &str = "localhost:5000/busybox";
+
+/// [`host`] with [`BUSYBOX`] in its store.
+fn busybox() -> Option<Host> {
+    let host = host()?;
+    host.fixtures();
+    host.lighter(["pull", "-q", BUSYBOX]).success();
+    Some(host)
+}
+
 mod binary;
 mod cli;
 mod compose;
 mod crash;
+mod engine_attach;
+mod engine_copy;
+mod engine_events;
+mod engine_exec;
+mod engine_exit;
+mod engine_health;
+mod engine_listing;
+mod engine_logs;
+mod engine_monitor;
+mod engine_options;
+mod engine_restart;
+mod engine_stop;
+mod engine_terminal;
+mod engine_volumes;
 mod explain;
 mod host;
 mod network;

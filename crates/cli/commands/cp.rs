@@ -69,7 +69,10 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     }
     let streamed = args.source == "-" || args.destination == "-";
     if !args.quiet && !streamed && std::io::stdout().is_terminal() {
-        eprintln!("Successfully copied {} to {}", args.source, args.destination);
+        eprintln!(
+            "Successfully copied {} to {}",
+            args.source, args.destination
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,6 +22,9 @@ pub struct Args {
     /// Only look for objects of the given type
     #[arg(long = "type", value_name = "TYPE", value_parser = ["container", "image", "volume"])]
     kind: Option<String>,
+    /// Display total file sizes if the type is container
+    #[arg(short, long)]
+    size: bool,
     #[arg(value_name = "NAME|ID", required = true)]
     names: Vec<String>,
 }
@@ -33,7 +36,7 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     let found: Vec<Value> = args
         .names
         .iter()
-        .map(|name| look(&engine, &global.root, name, args.kind.as_deref()))
+        .map(|name| look(&engine, &global.root, name, &args))
         .collect::<Vec<_>>()
         .into_iter()
         .filter_map(|result| each.check(result))
@@ -43,11 +46,13 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
 }
 
 /// The first object of that name, in docker's order of kinds.
-fn look(engine: &Engine, root: &Path, name: &str, kind: Option<&str>) -> Result<Value> {
+fn look(engine: &Engine, root: &Path, name: &str, args: &Args) -> Result<Value> {
+    let kind = args.kind.as_deref();
     let wanted = |this: &str| kind.is_none_or(|kind| kind == this);
     if wanted("container") {
         match engine.inspect(name) {
             Err(engine::Error::NoSuchContainer(_)) => {}
+            Ok(object) if args.size => return with_size(engine, root, name, object),
             result => return Ok(result?),
         }
     }
@@ -67,4 +72,16 @@ fn look(engine: &Engine, root: &Path, name: &str, kind: Option<&str>) -> Result<
         }
     }
     Err(anyhow!("No such {}: {name}", kind.unwrap_or("object")))
+}
+
+/// Bytes of its own files, and of those with its image's.
+fn with_size(engine: &Engine, root: &Path, name: &str, mut object: Value) -> Result<Value> {
+    let own = engine.size(name)?;
+    let image = object["Image"].as_str().unwrap_or_default();
+    let image = Store::open(root)?
+        .find(image)
+        .map_or(0, |image| image.size());
+    object["SizeRw"] = own.into();
+    object["SizeRootFs"] = (own + image).into();
+    Ok(object)
 }

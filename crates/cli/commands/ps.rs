@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use engine::Engine;
 use engine::list::{Filters, Summary};
+use image::Store;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -31,6 +33,9 @@ pub struct Args {
     /// Don't truncate output
     #[arg(long)]
     no_trunc: bool,
+    /// Display total file sizes
+    #[arg(short, long)]
+    size: bool,
     /// Only display container IDs
     #[arg(short, long)]
     quiet: bool,
@@ -53,6 +58,7 @@ const TABLE: Table = Table {
         ("LocalVolumes", "LOCAL VOLUMES"),
         ("Networks", "NETWORKS"),
         ("Platform", "PLATFORM"),
+        ("Size", "SIZE"),
     ],
     shown: &[
         "ID",
@@ -62,6 +68,21 @@ const TABLE: Table = Table {
         "Status",
         "Ports",
         "Names",
+    ],
+};
+
+/// `-s`.
+const TABLE_WITH_SIZE: Table = Table {
+    headings: TABLE.headings,
+    shown: &[
+        "ID",
+        "Image",
+        "Command",
+        "RunningFor",
+        "Status",
+        "Ports",
+        "Names",
+        "Size",
     ],
 };
 
@@ -81,7 +102,8 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
         all: args.all || last.is_some() || by_state,
         filters,
     };
-    let mut containers = global.engine()?.list(&which)?;
+    let engine = global.engine()?;
+    let mut containers = engine.list(&which)?;
     containers.truncate(last.unwrap_or(usize::MAX));
     if args.quiet && args.format.is_none() {
         for container in &containers {
@@ -90,12 +112,39 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let now = Timestamp::now();
+    // Measured only when it is shown: every file of every container is looked at.
+    let sizes = args.size
+        || args
+            .format
+            .as_deref()
+            .is_some_and(|format| format.contains(".Size"));
+    let store = sizes.then(|| Store::open(&global.root)).transpose()?;
     let rows: Vec<Value> = containers
         .iter()
-        .map(|container| row(container, args.no_trunc, now))
+        .map(|container| {
+            let mut row = row(container, args.no_trunc, now);
+            if let Some(store) = &store {
+                row["Size"] = size(&engine, store, container).into();
+            }
+            row
+        })
         .collect();
-    output::list(&TABLE, args.format.as_deref(), &rows)?;
+    let table = if args.size { &TABLE_WITH_SIZE } else { &TABLE };
+    output::list(table, args.format.as_deref(), &rows)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `1MB (virtual 5MB)`: its own files, and those with its image's.
+fn size(engine: &Engine, store: &Store, container: &Summary) -> String {
+    let own = engine.size(&container.id).unwrap_or(0);
+    let image = store
+        .find(&container.image_id)
+        .map_or(0, |image| image.size());
+    format!(
+        "{} (virtual {})",
+        units::size(own, 3),
+        units::size(own + image, 3)
+    )
 }
 
 /// `KEY=VALUE` of every `--filter`.
@@ -166,6 +215,7 @@ pub fn row(container: &Summary, whole: bool, now: Timestamp) -> Value {
         "Platform": null,
         "Ports": container::ports(&container.ports, &container.exposed),
         "RunningFor": units::ago(container.created),
+        "Size": "0B",
         "State": container.status.word(),
         "Status": container::status(container, now),
     })

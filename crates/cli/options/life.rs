@@ -173,5 +173,8 @@ fn log(driver: Option<&str>, options: &[String]) -> Result<LogConfig> {
 /// `a,b`.
 fn list(text: &str) -> Vec<String> {
     let names = text.split(',').map(str::trim);
-    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }

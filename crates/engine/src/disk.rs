@@ -66,7 +66,14 @@ pub(crate) fn remove_live(directory: &Path) -> Result<()> {
     }
     remove_file(&directory.join("alive"))?;
     match std::fs::remove_dir(directory) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Ok(())
+        }
         other => other.map_err(Error::path("remove", directory)),
     }
 }
@@ -168,6 +175,25 @@ pub(crate) fn is_same(file: &File, path: &Path) -> bool {
         return false;
     };
     (open.dev(), open.ino()) == (there.dev(), there.ino())
+}
+
+/// Bytes in the files below a directory, each file once however many names it has.
+pub(crate) fn length(path: &Path) -> u64 {
+    let mut seen = std::collections::BTreeSet::new();
+    files_length(path, &mut seen)
+}
+
+fn files_length(path: &Path, seen: &mut std::collections::BTreeSet<(u64, u64)>) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(meta) = std::fs::symlink_metadata(path) else {
+        return 0;
+    };
+    if !meta.is_dir() {
+        let fresh = meta.nlink() == 1 || seen.insert((meta.dev(), meta.ino()));
+        return if fresh { meta.len() } else { 0 };
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| files_length(&entry.path(), seen)).sum()
 }
 
 /// Bytes on disk below a directory, as du(1) counts them; what cannot be read counts as nothing.

@@ -13,7 +13,7 @@ use crate::config::{
 use crate::find::Observed;
 use crate::list::Status;
 use crate::record::Last;
-use crate::{Engine, Result, spec};
+use crate::{Engine, Result, disk, spec};
 
 /// What docker prints for a moment that has not been.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -67,6 +67,12 @@ impl Engine {
             "Config": image_config(config, &record.id),
             "NetworkSettings": self.network_settings(&seen)?,
         }))
+    }
+
+    /// Bytes of the files in the container's own layer: what it wrote over its image.
+    pub fn size(&self, who: &str) -> Result<u64> {
+        let id = self.resolve(who)?;
+        Ok(disk::length(&self.paths.container(&id).kept.join("upper")))
     }
 
     fn mount(&self, mount: &Mount) -> Option<Value> {

@@ -92,7 +92,11 @@ impl Engine {
         let mut record = self.record(&id)?;
         let before = std::mem::replace(&mut record.name, name.to_owned());
         if before == name {
-            return Err(Error::invalid("new name", name, "it is the container's name already"));
+            return Err(Error::invalid(
+                "new name",
+                name,
+                "it is the container's name already",
+            ));
         }
         // The new name first: there is no moment in which the container cannot be found.
         self.take_name(name, &id)?;

@@ -65,7 +65,12 @@ impl Engine {
                 && disk::is_same(&lock, &path)
                 && !is_mount_point(&volume.path)?
             {
-                mount(&volume.path, &device.kind, &device.source, device.options.clone())?;
+                mount(
+                    &volume.path,
+                    &device.kind,
+                    &device.source,
+                    device.options.clone(),
+                )?;
             }
             lock.lock_shared().map_err(Error::path("lock", &path))?;
             // flock(2) lets go before it shares, and another one may have been the last user: then it is gone again.
@@ -110,7 +115,11 @@ impl Engine {
         };
         if other.config.ipc != NamespaceMode::Shareable {
             let why = "its ipc is its own: run it with `--ipc shareable`";
-            return Err(Error::invalid("ipc", format!("container:{}", other.name), why));
+            return Err(Error::invalid(
+                "ipc",
+                format!("container:{}", other.name),
+                why,
+            ));
         }
         Ok(Some(self.paths.container(&other.id).shm()))
     }

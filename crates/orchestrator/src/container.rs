@@ -937,6 +937,8 @@ pub fn node_at<'a>(service: &'a Node, path: &[String]) -> &'a Node {
 /// `a,b`.
 fn words(text: Option<&str>) -> Vec<String> {
     let words = text.unwrap_or_default().split(',').map(str::trim);
-    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    words
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
-

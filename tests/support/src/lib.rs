@@ -14,6 +14,7 @@ pub mod output;
 pub mod process;
 pub mod registry;
 pub mod snapshot;
+pub mod terminal;
 pub mod token_server;
 pub mod vm;
 
@@ -23,6 +24,7 @@ pub use namespace::Namespace;
 pub use need::{Need, skipped};
 pub use output::Output;
 pub use snapshot::Snapshot;
+pub use terminal::Terminal;
 
 /// Asks `probe` every 20 ms until it yields something, at most `seconds` long.
 ///

@@ -74,7 +74,8 @@ impl Packer<'_> {
             FileType::Directory => {
                 header.set_entry_type(EntryType::Directory);
                 // With a slash at its end, as tar(1) writes it.
-                self.tar.append_data(&mut header, path.join(""), io::empty())?;
+                self.tar
+                    .append_data(&mut header, path.join(""), io::empty())?;
                 let inner =
                     rustix::fs::openat(parent, name, flags | OFlags::DIRECTORY, Mode::empty())?;
                 self.directory(inner.as_fd(), path)

@@ -35,7 +35,11 @@ impl Engine {
     /// `cp HOST_PATH CONTAINER:PATH`, with cp's rules on directories and trailing slashes.
     pub fn copy_to(&self, who: &str, host: &Path, inside: &str, how: CopyOptions) -> Result<()> {
         if inside.is_empty() {
-            return Err(Error::invalid("destination", inside, "give a path in the container"));
+            return Err(Error::invalid(
+                "destination",
+                inside,
+                "give a path in the container",
+            ));
         }
         let (root, path) = self.root_at(who, inside)?;
         let from = Source::find(&Side::Host, host, how.follow_link)?;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ContainerConfig, ExposedPort, Mount, MountSource, PortBinding};
+use crate::config::{ContainerConfig, ExposedPort, Mount, MountSource, NetworkMode, PortBinding};
 use crate::find::Observed;
 use crate::{Engine, Result, networking};
 
@@ -232,7 +232,7 @@ fn summary(seen: &Observed) -> Summary {
         },
         exposed: config.exposed.clone(),
         networks: match state {
-            Some(state) if up => state.networks.clone(),
+            Some(state) if up && config.network == NetworkMode::Bridged => state.networks.clone(),
             _ => planned_networks(config, &record.name),
         },
         labels: config.labels.clone(),
@@ -250,10 +250,20 @@ fn planned_networks(config: &ContainerConfig, name: &str) -> Vec<JoinedNetwork> 
         address: None,
         address6: None,
     };
-    networking::attachments(config)
-        .into_iter()
-        .map(planned)
-        .collect()
+    let alone = |name: &str| JoinedNetwork {
+        name: name.to_owned(),
+        aliases: Vec::new(),
+        address: None,
+        address6: None,
+    };
+    match config.network {
+        NetworkMode::Host => vec![alone("host")],
+        NetworkMode::None => vec![alone("none")],
+        _ => networking::attachments(config)
+            .into_iter()
+            .map(planned)
+            .collect(),
+    }
 }
 
 /// A mount as people name it; files whose content was given are the engine's own affair.

@@ -3,7 +3,7 @@
 //! A reader holds the file it is in open. The writer renames it away when it is full; the reader then finds its place again
 //! by inode number and goes on with the next younger file, so that no line is lost or seen twice.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
@@ -40,14 +40,7 @@ pub(super) struct Tail {
 impl Tail {
     /// At the beginning of the oldest file, or before the last `lines` lines.
     pub(super) fn open(log: &Path, lines: Option<usize>) -> Result<Self> {
-        let mut files = Vec::new();
-        for age in 0.. {
-            match File::open(rotated(log, age)) {
-                Ok(file) => files.push(file),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => break,
-                Err(e) => return Err(Error::path("read", log)(e)),
-            }
-        }
+        let mut files = kept(log).map_err(Error::path("read", log))?;
         let file = match lines {
             Some(lines) => last_lines(files, lines).map_err(Error::path("read", log))?,
             None => files.pop(),
@@ -97,36 +90,33 @@ impl Tail {
         let Some(file) = &mut self.file else {
             return Ok(false);
         };
-        let here = file.metadata().map_err(Error::path("read", &self.log))?;
-        for age in 0.. {
-            let Ok(other) = File::open(rotated(&self.log, age)) else {
-                break;
-            };
-            let meta = other.metadata().map_err(Error::path("read", &self.log))?;
-            if (meta.dev(), meta.ino()) != (here.dev(), here.ino()) {
+        let fail = |e: io::Error| Error::path("read", &self.log)(e);
+        loop {
+            let here = file.metadata().map_err(fail)?;
+            if here.nlink() == 0 {
+                // Deleted by further rotations: the oldest that is left comes next.
+                self.file = kept(&self.log).map_err(fail)?.pop();
+                return Ok(self.file.is_some());
+            }
+            // In the middle of a rotation it may be found nowhere: then it is looked for again.
+            let Some(age) = age_of(&self.log, &here) else {
                 continue;
-            }
+            };
             // Whoever renamed our file wrote to it before: look once more before leaving it.
-            let at = file
-                .stream_position()
-                .map_err(Error::path("read", &self.log))?;
-            if age == 0 || meta.len() > at {
-                return Ok(meta.len() > at);
+            let at = file.stream_position().map_err(fail)?;
+            let length = file.metadata().map_err(fail)?.len();
+            if age == 0 || length > at {
+                return Ok(length > at);
             }
-            self.file = File::open(rotated(&self.log, age - 1)).ok();
-            return Ok(self.file.is_some());
-        }
-        // Our file was deleted by further rotations: the oldest that is left comes next.
-        let mut oldest = None;
-        for age in 0.. {
-            match File::open(rotated(&self.log, age)) {
-                Ok(found) => oldest = Some(found),
-                Err(_) => break,
+            let Ok(next) = File::open(rotated(&self.log, age - 1)) else {
+                continue;
+            };
+            // Ours is still the one before it: it is the next one, and not one that took its place meanwhile.
+            if age_of(&self.log, &here) == Some(age) {
+                self.file = Some(next);
+                return Ok(true);
             }
         }
-        let found = oldest.is_some();
-        self.file = oldest;
-        Ok(found)
     }
 
     /// Sleeps until something changes in the log's directory, at most a second.
@@ -162,6 +152,44 @@ impl Tail {
         while rustix::io::read(changes, &mut events).is_ok_and(|n| n > 0) {}
         Ok(())
     }
+}
+
+/// The files of a log, the youngest first. A rotation under way leaves one gap, which moves down as names move up.
+fn kept(log: &Path) -> io::Result<Vec<File>> {
+    let mut files = Vec::new();
+    let mut seen = Vec::new();
+    let mut missing = 0;
+    for age in 0.. {
+        match File::open(rotated(log, age)) {
+            Ok(file) => {
+                missing = 0;
+                let inode = file.metadata()?.ino();
+                // Seen under its name before.
+                if !seen.contains(&inode) {
+                    seen.push(inode);
+                    files.push(file);
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound && missing == 1 => break,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => missing += 1,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(files)
+}
+
+/// Under which age a file lies now.
+fn age_of(log: &Path, file: &Metadata) -> Option<u32> {
+    let mut missing = 0;
+    for age in 0.. {
+        match std::fs::metadata(rotated(log, age)) {
+            Ok(meta) if (meta.dev(), meta.ino()) == (file.dev(), file.ino()) => return Some(age),
+            Ok(_) => missing = 0,
+            Err(_) if missing == 1 => break,
+            Err(_) => missing += 1,
+        }
+    }
+    None
 }
 
 /// Places the right one of `files` (youngest first) before the last `lines` lines of all.

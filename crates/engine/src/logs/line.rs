@@ -77,7 +77,10 @@ pub(crate) struct Entry<'a> {
 impl Entry<'_> {
     /// What was written.
     pub(crate) fn text(&self) -> Cow<'_, [u8]> {
-        let whole = self.bytes.as_ref().and_then(|text| BASE64.decode(text.as_bytes()).ok());
+        let whole = self
+            .bytes
+            .as_ref()
+            .and_then(|text| BASE64.decode(text.as_bytes()).ok());
         whole.map_or(Cow::Borrowed(self.log.as_bytes()), Cow::Owned)
     }
 }

@@ -51,10 +51,15 @@ impl Engine {
             let value = config.labels.get(name)?;
             Some((name.as_str(), value.as_str()))
         });
-        let variables = config.env.iter().filter_map(|variable| variable.split_once('='));
+        let variables = config
+            .env
+            .iter()
+            .filter_map(|variable| variable.split_once('='));
         let variables = variables.filter(|(name, _)| config.log.env.iter().any(|env| env == name));
         let all: BTreeMap<&str, &str> = labels.chain(variables).collect();
-        let pairs = all.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value)));
+        let pairs = all
+            .iter()
+            .map(|(name, value)| format!("{}={}", escape(name), escape(value)));
         Ok(pairs.collect::<Vec<_>>().join(","))
     }
 
@@ -100,7 +105,9 @@ fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte))
+            }
             b' ' => out.push('+'),
             byte => out.push_str(&format!("%{byte:02X}")),
         }

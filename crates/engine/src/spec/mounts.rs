@@ -71,8 +71,14 @@ fn standard(config: &ContainerConfig, shm: Option<&Path>) -> Vec<HostMount> {
         "nosuid noexec nodev relatime ro"
     };
     mounts.push(mount("/sys/fs/cgroup", "cgroup", cgroup));
+    // The queues are those of the ipc namespace, wherever they are mounted; only who has a user namespace of its own may
+    // not mount those of the host.
+    let owned = config.userns == crate::config::UserNamespace::Host;
     if config.ipc == NamespaceMode::Host {
-        mounts.push(host("/dev/mqueue", "bind rprivate nosuid noexec nodev"));
+        mounts.push(match owned {
+            true => mount("/dev/mqueue", "mqueue", "nosuid noexec nodev"),
+            false => host("/dev/mqueue", "bind rprivate nosuid noexec nodev"),
+        });
         mounts.push(host("/dev/shm", "bind rprivate nosuid noexec nodev"));
     } else {
         mounts.push(mount("/dev/mqueue", "mqueue", "nosuid noexec nodev"));
@@ -88,7 +94,11 @@ fn dev_shm(config: &ContainerConfig, shared: Option<&Path>) -> Option<HostMount>
     }
     let (source, kind, options) = match shared {
         Some(path) => (path, None, words("bind rprivate nosuid noexec nodev")),
-        None => (Path::new("shm"), Some("tmpfs".to_owned()), shm_options(config)),
+        None => (
+            Path::new("shm"),
+            Some("tmpfs".to_owned()),
+            shm_options(config),
+        ),
     };
     Some(HostMount {
         source: source.to_owned(),

@@ -151,7 +151,12 @@ fn mount_one(
     }
     let take_mode = kind == "tmpfs" && !options.data.iter().any(|(key, _)| key == "mode");
     label(view, kind, &mut options);
-    let mut step = step(new_filesystem(mount, &mut options), target, options, why(kind));
+    let mut step = step(
+        new_filesystem(mount, &mut options),
+        target,
+        options,
+        why(kind),
+    );
     if let Op::Mount(mount) = &mut step.op {
         mount.take_mode = take_mode;
     }
