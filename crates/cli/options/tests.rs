@@ -778,7 +778,7 @@ fn life_that_is_refused() {
     insta::assert_snapshot!(refused(&["--no-healthcheck", "--health-cmd", "x"]), @"conflicting options: --no-healthcheck conflicts with --health-* options");
     insta::assert_snapshot!(refused(&["--health-interval", "5"]), @r#"invalid argument "5" for "--health-interval": time: invalid duration "5""#);
     insta::assert_snapshot!(refused(&["--log-driver", "syslog"]), @"logger: no log driver named 'syslog' is registered: there are json-file and none");
-    insta::assert_snapshot!(refused(&["--log-opt", "colour=red"]), @"unknown log opt 'colour=red' for json-file log driver: there are max-size and max-file");
+    insta::assert_snapshot!(refused(&["--log-opt", "colour=red"]), @"unknown log opt 'colour=red' for json-file log driver: there are max-size, max-file, labels and env");
     insta::assert_snapshot!(refused(&["--gpus", "all"]), @"--gpus needs a driver's own hooks, which lighter does not run: hand the devices in with --device");
     insta::assert_snapshot!(refused(&["--runtime", "kata"]), @"unknown or invalid runtime name: kata (only 'lighter', which is built in)");
 }
