@@ -35,8 +35,8 @@ fn ctrl_c_goes_to_the_program_and_not_to_us() {
     let Some(host) = busybox() else { return };
     let mut terminal = run(&host, &["--rm", "-it", BUSYBOX, "sh"]);
     terminal.until("# ");
-    // What it prints comes after the line editor has given the terminal back: from then on Ctrl-C is a signal.
-    terminal.type_in("echo begun $((40 + 2)); sleep 1000\r");
+    // What it prints comes once it has the terminal: from then on Ctrl-C is a signal for it.
+    terminal.type_in("sh -c 'echo begun $((40 + 2)); exec sleep 1000'\r");
     terminal.until("begun 42");
     terminal.type_in("\u{3}");
     terminal.until("^C");
