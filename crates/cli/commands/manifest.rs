@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use image::manifest_list::{self, List, Lists, Remote};
-use image::{Document, Platform, Reference};
+use image::manifest_list::{self, List, Lists};
+use image::{Document, Original, Platform, Reference};
 use serde_json::{Value, json};
 
 use crate::args::Global;
@@ -227,7 +227,7 @@ fn inspect(args: &Inspect, lists: &Lists) -> Result<ExitCode> {
     }
 }
 
-fn described(reference: &Reference, found: &Remote) -> Result<Value> {
+fn described(reference: &Reference, found: &Original) -> Result<Value> {
     let oci = found
         .descriptor
         .media_type

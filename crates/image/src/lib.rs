@@ -32,7 +32,7 @@ pub use digest::{Algorithm, Digest, Hasher, InvalidDigest, Mismatch, Verifier};
 pub use error::Error;
 pub use image::{Image, Layer};
 pub use json::JsonError;
-pub use manifest::{Descriptor, Document, Index, Manifest};
+pub use manifest::{Descriptor, Document, Index, Manifest, Original};
 pub use platform::{InvalidPlatform, Platform};
 pub use progress::{Event, LayerState, Progress, Silent, Span, Stage};
 pub use pull::{PullOptions, Pulled, pull};

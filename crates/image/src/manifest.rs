@@ -207,6 +207,43 @@ pub enum Document {
     Manifest(Manifest),
 }
 
+/// A document with exactly the bytes it was read from: those have the digest.
+#[derive(Clone, Debug)]
+pub struct Original {
+    /// As they came.
+    pub bytes: Vec<u8>,
+    /// Type, digest and size of them.
+    pub descriptor: Descriptor,
+    /// What they say.
+    pub document: Document,
+}
+
+impl Original {
+    /// Reads bytes whose digest was checked.
+    pub(crate) fn read(digest: Digest, media_type: &str, bytes: Vec<u8>) -> Result<Self, Error> {
+        let document = Document::parse(&bytes, media_type).map_err(|source| Error::Document {
+            what: "manifest",
+            digest: digest.clone(),
+            source,
+        })?;
+        Ok(Self {
+            descriptor: Descriptor::new(media_type, digest, bytes.len() as u64),
+            bytes,
+            document,
+        })
+    }
+
+    /// The bytes of a manifest made here.
+    pub(crate) fn of(manifest: Manifest) -> Self {
+        let bytes = manifest.to_bytes();
+        Self {
+            descriptor: Descriptor::of(media_type::OCI_MANIFEST, &bytes),
+            bytes,
+            document: Document::Manifest(manifest),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Shape {

@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::file;
 use crate::json::parse;
 use crate::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX};
-use crate::registry::{Fetched, Options, Session, run};
+use crate::registry::{Options, Session, run};
 use crate::store::{make_directory, remove_file, write_atomic};
 use crate::{
-    Descriptor, Digest, Document, Error, ImageConfig, Index, Manifest, Platform, Reference,
+    Descriptor, Digest, Document, Error, ImageConfig, Index, Manifest, Original, Platform,
+    Reference,
 };
 
 /// The lists below one root directory.
@@ -44,31 +45,10 @@ pub struct ListEntry {
     pub descriptor: Descriptor,
 }
 
-/// A manifest or index as a registry has it.
-#[derive(Clone, Debug)]
-pub struct Remote {
-    /// Exactly as sent.
-    pub bytes: Vec<u8>,
-    /// Type, digest and size of it.
-    pub descriptor: Descriptor,
-    /// What it says.
-    pub document: Document,
-}
-
-impl From<Fetched> for Remote {
-    fn from(fetched: Fetched) -> Self {
-        Self {
-            bytes: fetched.bytes,
-            descriptor: fetched.descriptor,
-            document: fetched.document,
-        }
-    }
-}
-
 /// What `reference` names at its registry.
-pub fn inspect(reference: &Reference, options: &Options) -> Result<Remote, Error> {
+pub fn inspect(reference: &Reference, options: &Options) -> Result<Original, Error> {
     let session = Session::new(reference, options)?;
-    run(session.manifest(&reference.wanted(), None)).map(Remote::from)
+    run(session.manifest(&reference.wanted(), None))
 }
 
 impl Lists {
@@ -178,7 +158,7 @@ impl List {
 
 /// A manifest's descriptor with the platform its config is for.
 async fn describe(session: &Session, wanted: &str) -> Result<Descriptor, Error> {
-    let Fetched {
+    let Original {
         mut descriptor,
         document,
         ..

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::media_type::{self, OCI_MANIFEST};
+use crate::media_type;
 use crate::registry::{Content, Options, Sent, Session, Upload};
 use crate::repack::{Repacked, Repacking, repack};
 use crate::{
-    Descriptor, Digest, Document, Error, Event, Image, LayerState, Manifest, Progress, Reference,
+    Descriptor, Digest, Document, Error, Event, Image, LayerState, Original, Progress, Reference,
     Store,
 };
 
@@ -85,29 +85,10 @@ struct Push<'a> {
     progress: &'a dyn Progress,
 }
 
-/// A manifest or index with its bytes, and what it needs to be there before it.
-struct Node {
-    descriptor: Descriptor,
-    bytes: Vec<u8>,
-    document: Document,
-}
-
-impl Node {
-    /// A manifest made here.
-    fn of(manifest: &Manifest) -> Self {
-        let bytes = manifest.to_bytes();
-        Self {
-            descriptor: Descriptor::of(OCI_MANIFEST, &bytes),
-            bytes,
-            document: Document::Manifest(manifest.clone()),
-        }
-    }
-}
-
 impl Push<'_> {
     async fn run(&self, image: &Image, reference: &Reference) -> Result<Pushed, Error> {
         let nodes = match self.repacked {
-            Some(repacked) => vec![Node::of(&repacked.manifest)],
+            Some(repacked) => vec![Original::of(repacked.manifest.clone())],
             None => match self.whole(&image.target) {
                 Some(nodes) => nodes,
                 None => vec![self.read(&image.descriptor)?],
@@ -144,7 +125,7 @@ impl Push<'_> {
     }
 
     /// The target and all below it, children first; `None` when something is not here.
-    fn whole(&self, target: &Descriptor) -> Option<Vec<Node>> {
+    fn whole(&self, target: &Descriptor) -> Option<Vec<Original>> {
         let node = self.read(target).ok()?;
         let mut nodes = Vec::new();
         match &node.document {
@@ -164,25 +145,13 @@ impl Push<'_> {
         Some(nodes)
     }
 
-    fn read(&self, descriptor: &Descriptor) -> Result<Node, Error> {
+    fn read(&self, descriptor: &Descriptor) -> Result<Original, Error> {
         let bytes = self.store.read_blob(&descriptor.digest)?;
-        let document =
-            Document::parse(&bytes, &descriptor.media_type).map_err(|source| Error::Document {
-                what: "manifest",
-                digest: descriptor.digest.clone(),
-                source,
-            })?;
-        let size = bytes.len() as u64;
-        let descriptor = Descriptor::new(&descriptor.media_type, descriptor.digest.clone(), size);
-        Ok(Node {
-            descriptor,
-            bytes,
-            document,
-        })
+        Original::read(descriptor.digest.clone(), &descriptor.media_type, bytes)
     }
 
     /// Every blob once, configs too.
-    fn blobs(&self, nodes: &[Node]) -> Vec<Descriptor> {
+    fn blobs(&self, nodes: &[Original]) -> Vec<Descriptor> {
         let mut seen = BTreeSet::new();
         let manifests = nodes.iter().filter_map(|node| match &node.document {
             Document::Manifest(manifest) => Some(manifest),

@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Pull;
 use crate::arrival::Documents;
-use crate::registry::Fetched;
-use crate::{Descriptor, Document, Error, Event, Image, ImageConfig, Index, Platform, Verifier};
+use crate::{
+    Descriptor, Document, Error, Event, Image, ImageConfig, Index, Original, Platform, Verifier,
+};
 
 const NESTING_LIMIT: usize = 4;
 
@@ -66,7 +67,7 @@ impl Pull<'_, '_> {
     }
 
     /// A manifest named by its parent: often here already, or inside the parent.
-    async fn child(&self, descriptor: &Descriptor) -> Result<Fetched, Error> {
+    async fn child(&self, descriptor: &Descriptor) -> Result<Original, Error> {
         let inline = || embedded(descriptor);
         let here = self
             .store
@@ -79,19 +80,7 @@ impl Pull<'_, '_> {
                 .manifest(&descriptor.digest.to_string(), Some(descriptor))
                 .await;
         };
-        let document =
-            Document::parse(&bytes, &descriptor.media_type).map_err(|source| Error::Document {
-                what: "manifest",
-                digest: descriptor.digest.clone(),
-                source,
-            })?;
-        let size = bytes.len() as u64;
-        let descriptor = Descriptor::new(&descriptor.media_type, descriptor.digest.clone(), size);
-        Ok(Fetched {
-            bytes,
-            descriptor,
-            document,
-        })
+        Original::read(descriptor.digest.clone(), &descriptor.media_type, bytes)
     }
 
     /// The config, kept among the documents, when it is one for this platform.

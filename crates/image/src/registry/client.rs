@@ -532,12 +532,16 @@ impl From<RegistryError> for Refusal {
 
 /// Seconds, or a date (RFC 9110, section 10.2.3).
 fn retry_after(response: &Response) -> Option<Duration> {
-    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    parse_wait(text.trim(), jiff::Timestamp::now())
+}
+
+fn parse_wait(text: &str, now: jiff::Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
     let date = jiff::fmt::rfc2822::parse(text).ok()?;
-    let left = date.timestamp().duration_since(jiff::Timestamp::now());
+    let left = date.timestamp().duration_since(now);
     Some(Duration::try_from(left).unwrap_or_default())
 }
 
@@ -664,4 +668,27 @@ pub(crate) fn run<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, 
         reason: error.to_string(),
     })?;
     runtime.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_seconds_or_a_date() {
+        let now = "2015-10-21T07:27:30Z".parse().unwrap();
+        let wait = |text| parse_wait(text, now).map(|wait| wait.as_secs());
+        assert_eq!(wait("120"), Some(120));
+        assert_eq!(wait("Wed, 21 Oct 2015 07:28:00 GMT"), Some(30));
+        assert_eq!(wait("Wed, 21 Oct 2015 07:27:00 GMT"), Some(0));
+        assert_eq!(wait("soon"), None);
+        assert_eq!(wait("-1"), None);
+    }
+
+    #[test]
+    fn a_registrys_words_are_safe_to_print() {
+        let body = br#"{"errors":[{"code":"X","message":"a\u001b[31mb\nc"},{"code":"Y"}]}"#;
+        assert_eq!(words(body), "a[31mbc; Y");
+        assert_eq!(words(b"<html>"), "");
+    }
 }

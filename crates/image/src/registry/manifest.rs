@@ -9,20 +9,9 @@ use super::client::{Session, plain, read_limited, shown};
 use super::endpoint::Endpoint;
 use crate::json::{DOCUMENT_LIMIT, parse};
 use crate::media_type::{self, ACCEPT_MANIFESTS};
-use crate::{Descriptor, Digest, Document, Error, Verifier};
+use crate::{Descriptor, Digest, Error, Original, Verifier};
 
 const DIGEST_HEADER: &str = "docker-content-digest";
-
-/// A document with its checked digest.
-#[derive(Clone, Debug)]
-pub(crate) struct Fetched {
-    /// Exactly as sent.
-    pub(crate) bytes: Vec<u8>,
-    /// Type, digest and size of it.
-    pub(crate) descriptor: Descriptor,
-    /// What it says.
-    pub(crate) document: Document,
-}
 
 impl Session {
     /// The digest a tag has now, if the registry tells without sending the manifest.
@@ -54,7 +43,7 @@ impl Session {
         &self,
         wanted: &str,
         expected: Option<&Descriptor>,
-    ) -> Result<Fetched, Error> {
+    ) -> Result<Original, Error> {
         self.each_endpoint(|endpoint| self.manifest_at(endpoint, wanted, expected))
             .await
     }
@@ -65,20 +54,10 @@ impl Session {
         endpoint: Endpoint,
         wanted: &str,
         expected: Option<&Descriptor>,
-    ) -> Result<Fetched, Error> {
+    ) -> Result<Original, Error> {
         let (bytes, media_type, promised) = self.read_manifest(&endpoint, wanted).await?;
         let digest = checked_digest(wanted, &bytes, promised, expected)?;
-        let document = Document::parse(&bytes, &media_type).map_err(|source| Error::Document {
-            what: "manifest",
-            digest: digest.clone(),
-            source,
-        })?;
-        let descriptor = Descriptor::new(&media_type, digest, bytes.len() as u64);
-        Ok(Fetched {
-            bytes,
-            descriptor,
-            document,
-        })
+        Original::read(digest, &media_type, bytes)
     }
 
     async fn read_manifest(

@@ -30,7 +30,6 @@ pub(crate) use client::Session;
 pub(crate) use client::run;
 pub(crate) use configuration::{Demand, demand};
 pub(crate) use download::download;
-pub(crate) use manifest::Fetched;
 pub(crate) use upload::{Content, Sent, Upload};
 
 use std::path::PathBuf;

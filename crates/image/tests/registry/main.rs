@@ -2,6 +2,7 @@
 //! ones, and mirrors. `tests/root/registry` has the real ones.
 
 mod hostile;
+mod lists;
 mod mirrors;
 mod push;
 mod resume;
