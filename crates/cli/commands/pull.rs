@@ -18,6 +18,9 @@ pub struct Args {
     /// Download all tagged images in the repository
     #[arg(short, long)]
     all_tags: bool,
+    /// Also fetch what is for other platforms, so that the whole can be pushed or saved
+    #[arg(long)]
+    all_platforms: bool,
     /// Set platform if server is multi-platform capable
     #[arg(
         long,
@@ -46,6 +49,7 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
     let store = Store::open(&global.root)?;
     let options = PullOptions {
         platform: args.platform.as_deref().map(str::parse).transpose()?,
+        all_platforms: args.all_platforms,
         registries: args.registry.options()?,
         verify_key: args.verify_key.clone(),
     };

@@ -10,19 +10,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::thread;
-
-use tokio::sync::{mpsc, oneshot};
 
 use crate::error::file;
-use crate::layer::pipeline::{self, Failure, Input};
 use crate::media_type::{OCI_EMPTY, OCI_LAYER, OCI_MANIFEST};
+use crate::receive::receive;
 use crate::registry::{Content, Options, Session, Upload, run};
 use crate::{Algorithm, Descriptor, Document, Error, Hasher, Manifest, Reference};
 
 const TITLE: &str = "org.opencontainers.image.title";
 const EMPTY: &[u8] = b"{}";
-const PIECES: usize = 8;
 
 /// What to push.
 #[derive(Clone, Debug)]
@@ -145,10 +141,10 @@ pub fn fetch(
     options: &Options,
 ) -> Result<Vec<PathBuf>, Error> {
     let session = Session::new(reference, options)?;
-    run(receive(&session, reference, directory))
+    run(fetch_files(&session, reference, directory))
 }
 
-async fn receive(
+async fn fetch_files(
     session: &Session,
     reference: &Reference,
     directory: &Path,
@@ -205,42 +201,11 @@ async fn write(session: &Session, layer: &Descriptor, path: &Path) -> Result<(),
         .mode(0o644)
         .open(path)
         .map_err(file("create", path))?;
-    let received = receive_into(session, layer, out, path).await;
+    let received = receive(session, layer, out, 0, path).await;
     if received.is_err() {
         let _ = fs::remove_file(path);
     }
     received
-}
-
-async fn receive_into(
-    session: &Session,
-    layer: &Descriptor,
-    out: File,
-    path: &Path,
-) -> Result<(), Error> {
-    let (sink, rest) = mpsc::channel(PIECES);
-    let (send, kept) = oneshot::channel();
-    let (descriptor, input) = (
-        layer.clone(),
-        Input {
-            stored: out,
-            length: 0,
-            rest: Some(rest),
-        },
-    );
-    thread::spawn(move || {
-        let _ = send.send(pipeline::keep(&descriptor, input, &|_| {}));
-    });
-    let delivered = session.stream_blob(layer, 0, &sink, &|_| {}).await;
-    drop(sink);
-    let kept = kept.await;
-    delivered?;
-    match kept {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(Failure::Mismatch(mismatch))) => Err(mismatch.into()),
-        Ok(Err(Failure::Store(error))) => Err(file("write", path)(error)),
-        Ok(Err(Failure::Layer(_))) | Err(_) => unreachable!("nothing is unpacked"),
-    }
 }
 
 /// What the repository of `reference` has about the manifest it names, of one

@@ -19,6 +19,7 @@ mod platform;
 mod progress;
 mod pull;
 mod push;
+mod receive;
 mod reference;
 pub mod registry;
 mod remove;

@@ -4,6 +4,7 @@
 //! manifest for the platform; `arrival.rs` fetches and unpacks what is missing
 //! and makes it visible.
 
+mod platforms;
 mod resolve;
 
 pub(crate) use resolve::choose;
@@ -24,6 +25,8 @@ use crate::{Digest, Error, Event, Image, Platform, Progress, Reference, Stage, S
 pub struct PullOptions {
     /// Another platform than this machine's; the image must then be for it.
     pub platform: Option<Platform>,
+    /// Also what is for other platforms, packed: for pushing or saving the whole.
+    pub all_platforms: bool,
     /// How registries are reached.
     pub registries: crate::registry::Options,
     /// A file with the public key of whoever must have signed the image, instead
@@ -76,7 +79,7 @@ pub(crate) fn pull_as(
         .build();
     let runtime = runtime.map_err(crate::error::file("start a runtime for", store.layout()))?;
     let begun = Begun::default();
-    let pulled = thread::scope(|scope| {
+    let pulled: Result<Pulled, Error> = thread::scope(|scope| {
         let supply = Supply::Registry(&session);
         let arrival = Arrival {
             store,
@@ -95,7 +98,13 @@ pub(crate) fn pull_as(
             rule: &rule,
             arrival,
         };
-        runtime.block_on(pull.run())
+        runtime.block_on(async {
+            let pulled = pull.run().await?;
+            if options.all_platforms {
+                pull.other_platforms(&pulled.image.target).await?;
+            }
+            Ok(pulled)
+        })
     });
     if let Err(error) = &pulled {
         begun.give_up(store, error)?;

@@ -163,3 +163,45 @@ fn a_pull_draws_where_its_time_went() {
     );
     lighter(&host, &["pull", "-q", "--trace", "trace.png", &name]).exits(1);
 }
+
+#[test]
+fn an_index_is_pushed_with_all_its_platforms() {
+    let Some(host) = host() else { return };
+    let (registry, second) = (host.registry(5000, ""), host.registry(5001, ""));
+    let [one, other, all] = ["amd", "arm", "all"].map(|name| format!("{registry}/{name}"));
+    image(&host, &[&one]);
+    host.shell("echo other >tree/file && tar -C tree -cf other.tar .")
+        .success();
+    lighter(
+        &host,
+        &["import", "--platform", "linux/arm64", "other.tar", &other],
+    )
+    .success();
+    lighter(&host, &["push", &one]).success();
+    lighter(&host, &["push", &other]).success();
+    lighter(&host, &["manifest", "create", &all, &one, &other]).success();
+    let digest = lighter(&host, &["manifest", "push", &all])
+        .success()
+        .text()
+        .to_owned();
+    lighter(&host, &["rmi", &one, &other]).success();
+
+    let copy = format!("{second}/all");
+    lighter(&host, &["pull", &all]).success();
+    lighter(&host, &["tag", &all, &copy]).success();
+    let only = pushed_digest(&lighter(&host, &["push", &copy]).success());
+    assert_ne!(
+        only, digest,
+        "without the other platform there is only the manifest"
+    );
+
+    lighter(&host, &["pull", "--all-platforms", &all]).success();
+    lighter(&host, &["image", "prune", "-f"]).success();
+    let whole = pushed_digest(&lighter(&host, &["push", &copy]).success());
+    assert_eq!(whole, digest);
+    host.shell(&format!(
+        "skopeo --insecure-policy copy -q --all --src-tls-verify=false docker://{copy} dir:copy"
+    ))
+    .success();
+    lighter(&host, &["system", "check"]).success();
+}

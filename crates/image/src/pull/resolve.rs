@@ -67,7 +67,7 @@ impl Pull<'_, '_> {
     }
 
     /// A manifest named by its parent: often here already, or inside the parent.
-    async fn child(&self, descriptor: &Descriptor) -> Result<Original, Error> {
+    pub(super) async fn child(&self, descriptor: &Descriptor) -> Result<Original, Error> {
         let inline = || embedded(descriptor);
         let here = self
             .store

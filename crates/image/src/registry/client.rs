@@ -35,6 +35,7 @@ const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// One repository at one registry.
 pub(crate) struct Session {
+    /// As the registry itself is called, for messages.
     pub(super) registry: String,
     pub(super) repository: String,
     pub(super) options: Options,
@@ -93,8 +94,8 @@ impl Session {
     ) -> Result<Self, RegistryError> {
         let found = endpoints(registry, repository, by_digest, options)?;
         Ok(Self {
-            registry: registry.to_owned(),
-            repository: repository.to_owned(),
+            registry: found.origin.registry.clone(),
+            repository: found.origin.repository.clone(),
             options: options.clone(),
             stall: options.stall.unwrap_or(STALL),
             mirrors: RefCell::new(found.mirrors),

@@ -145,7 +145,9 @@ impl File {
                 place: path.display().to_string(),
             });
         }
-        let origin = match rule.and_then(|rule| Some((rule, rule.location.as_ref()?))) {
+        // Who logs in means the registry named, wherever its repositories are.
+        let moved = rule.filter(|_| !repository.is_empty());
+        let origin = match moved.and_then(|rule| Some((rule, rule.location.as_ref()?))) {
             Some((rule, location)) => rule.moved(&name, location, rule.insecure),
             None => place(&name, rule.is_some_and(|rule| rule.insecure)),
         };
@@ -397,6 +399,19 @@ mod tests {
             ask(FILE, "x.evil.test/a", false)
                 .unwrap_err()
                 .contains("blocked")
+        );
+    }
+
+    #[test]
+    fn a_login_is_to_the_registry_itself() {
+        let text = "[[registry]]\nprefix = \"a.test\"\nlocation = \"b.test/x\"\n";
+        assert_eq!(
+            shown(&ask(text, "a.test/r", false).unwrap().origin),
+            "b.test/x/r"
+        );
+        assert_eq!(
+            shown(&ask(text, "a.test", false).unwrap().origin),
+            "a.test/"
         );
     }
 
