@@ -172,12 +172,22 @@ impl Moments {
         Self(seed)
     }
 
-    /// A moment between now and `limit`. The generator is xorshift64.
+    /// A moment between now and `limit`.
     pub fn below(&mut self, limit: Duration) -> Duration {
+        let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX).max(1);
+        Duration::from_micros(self.next() % limit)
+    }
+
+    /// A number below `limit`, which is not 0.
+    pub fn number(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).unwrap_or(0)
+    }
+
+    /// The generator is xorshift64.
+    fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX).max(1);
-        Duration::from_micros(self.0 % limit)
+        self.0
     }
 }

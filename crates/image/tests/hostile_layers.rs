@@ -1283,3 +1283,57 @@ fn a_very_deep_tree_is_made_replaced_and_removed() {
     bench.store.collect().unwrap();
     bench.nothing_left("a very deep tree");
 }
+
+/// What a directory hides of the layers below is not what it looks like itself.
+#[test]
+fn an_opaque_directory_that_nobody_describes_looks_as_it_does_below() {
+    if !can_run() {
+        return;
+    }
+    let bench = Bench::new();
+    let below = Tar::default().dir("d", 0o1777).file("d/old", "").end();
+    let above = Tar::default().file("d/.wh..wh..opq", "").end();
+    let layers = bench.load(&[below, above]).unwrap();
+    let tree = describe(&layers[1]);
+    assert_eq!(tree[Path::new("d")], "dir 1777 0:0");
+    assert!(is_opaque(&layers[1].join("d")));
+}
+
+/// A link to a file below is made last, but what takes its place knows it was there.
+#[test]
+fn a_directory_in_the_place_of_a_link_to_a_lower_file_hides_the_lower_directory() {
+    if !can_run() {
+        return;
+    }
+    let bench = Bench::new();
+    let below = Tar::default()
+        .file("a", "")
+        .dir("d", 0o755)
+        .file("d/old", "");
+    let below = below.dir("e", 0o755).file("e/old", "").end();
+    let above = Tar::default()
+        .hardlink("d", "a")
+        .dir("d", 0o700)
+        .hardlink("e", "a")
+        .file("e/new", "")
+        .end();
+    let layers = bench.load(&[below, above]).unwrap();
+    assert!(is_opaque(&layers[1].join("d")) && is_opaque(&layers[1].join("e")));
+}
+
+#[test]
+fn the_last_description_of_a_directory_is_the_only_one() {
+    if !can_run() {
+        return;
+    }
+    let bench = Bench::new();
+    let noted = Entry {
+        xattrs: vec![(b"user.note".to_vec(), b"x".to_vec())],
+        ..Entry::plain(b"d/".to_vec(), Kind::Directory, 0o755, 0)
+    };
+    let layer = Tar::default().entry(&noted, b"").dir("d", 0o700).end();
+    let layers = bench.load(&[layer]).unwrap();
+    let mut value = [0u8; 8];
+    let found = rustix::fs::getxattr(layers[0].join("d"), "user.note", &mut value[..]);
+    assert_eq!(found, Err(rustix::io::Errno::NODATA));
+}

@@ -3,6 +3,7 @@
 
 mod bundle;
 mod kills;
+mod odd_layers;
 mod usage;
 
 use std::path::Path;

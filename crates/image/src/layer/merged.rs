@@ -248,23 +248,28 @@ pub(super) fn times_of(stat: &Stat) -> fs::Timestamps {
     }
 }
 
-/// All but overlay's own.
 fn copy_xattrs(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
-    let mut names = vec![0u8; 64 << 10];
-    let length = match fs::flistxattr(from, &mut names[..]) {
-        Err(Errno::OPNOTSUPP) => return Ok(()),
-        other => other?,
-    };
-    for name in names[..length]
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-    {
-        if name.starts_with(b"trusted.overlay.") && !name.starts_with(b"trusted.overlay.overlay.") {
-            continue;
-        }
+    for name in xattr_names(from)? {
         let mut value = vec![0u8; 64 << 10];
-        let length = fs::fgetxattr(from, name, &mut value[..])?;
-        fs::fsetxattr(to, name, &value[..length], fs::XattrFlags::empty())?;
+        let length = fs::fgetxattr(from, &name[..], &mut value[..])?;
+        fs::fsetxattr(to, &name[..], &value[..length], fs::XattrFlags::empty())?;
     }
     Ok(())
+}
+
+/// The extended attributes of a file, but those that mean something to overlay.
+pub(super) fn xattr_names(file: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
+    let mut names = vec![0u8; 64 << 10];
+    let length = match fs::flistxattr(file, &mut names[..]) {
+        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        other => other?,
+    };
+    let overlays = |name: &[u8]| {
+        name.starts_with(b"trusted.overlay.") && !name.starts_with(b"trusted.overlay.overlay.")
+    };
+    Ok(names[..length]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty() && !overlays(name))
+        .map(<[u8]>::to_vec)
+        .collect())
 }

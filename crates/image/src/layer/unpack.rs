@@ -259,7 +259,8 @@ impl Unpacker {
         }
         let fd =
             fs::openat(&parent.fd, name, DIRECTORY, Mode::empty()).map_err(at("open", &path))?;
-        self.done.links.remove(&path);
+        // Something was to be here that is no directory, though it is not made yet.
+        replaced |= self.done.links.remove(&path).is_some();
         let place = Rc::new(Place {
             fd,
             ours: entry.gid == self.defaults.gid,
@@ -282,6 +283,10 @@ impl Unpacker {
         entry: &Entry,
         fresh: bool,
     ) -> Result<(), LayerError> {
+        if !fresh {
+            // Described before, or only there for what is in it: the last entry says all.
+            attributes::clear_xattrs(&place.fd).map_err(entry_error("clear", entry))?;
+        }
         let default_acl = self.set_attributes(&place.fd, entry, fresh)?;
         let last = Last {
             time: entry.mtime,
@@ -304,7 +309,6 @@ impl Unpacker {
     fn make_opaque(&mut self, dir: &OwnedFd, path: &[u8]) -> io::Result<()> {
         let known = self.done.directories.entry(path.to_vec()).or_default();
         known.opaque = true;
-        known.implied = false;
         set_opaque(dir)
     }
 
@@ -502,6 +506,9 @@ impl Unpacker {
                 if let Ok(dir) = fs::openat(&parent.fd, name, DIRECTORY, Mode::empty()) {
                     self.make_opaque(&dir, &path)
                         .map_err(at("hide the content of", &path))?;
+                    if let Some(known) = self.done.directories.get_mut(&path) {
+                        known.implied = false;
+                    }
                 }
             }
             Err(error) => return Err(at("hide", &path)(error)),

@@ -10,8 +10,8 @@ use rustix::io::{self, Errno};
 
 use super::place::Place;
 use super::{Unpacker, entry_error, times};
-use crate::layer::LayerError;
 use crate::layer::tar::{Entry, Kind};
+use crate::layer::{LayerError, merged};
 
 pub(super) const SET_GROUP_ID: u32 = 0o2000;
 /// What files made in a directory inherit.
@@ -67,6 +67,17 @@ impl Defaults {
         fs::fchown(dir, Some(uid), Some(gid))?;
         fs::fchmod(dir, 0o755.into())
     }
+}
+
+/// Takes all extended attributes off a file but those that mean something to overlay.
+pub(super) fn clear_xattrs(file: &OwnedFd) -> io::Result<()> {
+    for name in merged::xattr_names(file)? {
+        match fs::fremovexattr(file, &name[..]) {
+            Err(Errno::NODATA | Errno::PERM | Errno::OPNOTSUPP) => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 /// The bits of a mode that creating something does not set.

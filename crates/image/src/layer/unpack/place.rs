@@ -133,6 +133,10 @@ impl Unpacker {
     fn uncover(&mut self, dir: &OwnedFd, name: &[u8], path: &[u8]) -> io::Result<()> {
         self.done.whiteouts.remove(path);
         fs::unlinkat(dir, name, AtFlags::empty())?;
+        self.make_covered(dir, name, path)
+    }
+
+    fn make_covered(&mut self, dir: &OwnedFd, name: &[u8], path: &[u8]) -> io::Result<()> {
         self.make_plain(dir, name)?;
         self.keep_for_last(path.to_vec(), Last::default());
         let made = fs::openat(dir, name, DIRECTORY, Mode::empty())?;
@@ -141,8 +145,10 @@ impl Unpacker {
 
     /// A directory that no entry describes, so far.
     fn imply(&mut self, dir: &OwnedFd, name: &[u8], path: &[u8]) -> io::Result<()> {
+        if self.done.links.remove(path).is_some() {
+            return self.make_covered(dir, name, path);
+        }
         self.make_plain(dir, name)?;
-        self.done.links.remove(path);
         let last = Last {
             implied: true,
             ..Last::default()
