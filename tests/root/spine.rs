@@ -20,7 +20,7 @@ fn the_shop_comes_from_the_registry_runs_restarts_and_goes() {
     host.lighter(["run", "--rm", busybox, "true"]).success();
     let before = Snapshot::of(&host);
 
-    compose(&host, &["up", "-d"]).success();
+    compose(&host, &["up", "-d", "--wait"]).success();
     answers_through_nginx_and_gateway(&host);
     both_replicas_serve(&host);
     is_listed(&host);
@@ -29,12 +29,12 @@ fn the_shop_comes_from_the_registry_runs_restarts_and_goes() {
 
     compose(&host, &["stop"]).success();
     assert!(!reachable(&host), "stopped, and still answers");
-    compose(&host, &["start"]).success();
+    compose(&host, &["start", "--wait"]).success();
     answers_through_nginx_and_gateway(&host);
 
     compose(&host, &["down"]).success();
     assert_eq!(volumes(&host), 1, "down keeps the volume");
-    compose(&host, &["up", "-d"]).success();
+    compose(&host, &["up", "-d", "--wait"]).success();
     answers_through_nginx_and_gateway(&host);
     compose(&host, &["down", "-v"]).success();
     assert_eq!(volumes(&host), 0, "down -v removes the volume");
@@ -65,7 +65,11 @@ fn compose(host: &Host, arguments: &[&str]) -> Output {
 #[track_caller]
 fn answers_through_nginx_and_gateway(host: &Host) {
     for port in [80, 8000] {
-        let answer = host.get(&format!("http://127.0.0.1:{port}/"));
+        // Asked once: `--wait` waits until both entrances have had an answer from the application themselves.
+        let url = format!("http://127.0.0.1:{port}/");
+        let mut command = host.command("curl");
+        command.args(["-sS", "--fail", "--max-time", "5", &url]);
+        let answer = Output::of(command).success().stdout;
         assert!(answer.contains(ROW), "on port {port}: {answer}");
     }
 }

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::model::Project;
-use crate::observe::{Container, Observed};
-use crate::plan::{Action, Cause, Plan, Verdict};
+use crate::model::{Condition, Project};
+use crate::observe::{Container, Dependency, Observed};
+use crate::plan::{Action, Cause, Plan, Until, Verdict};
 
 /// How to take a project down.
 #[derive(Clone, Debug, Default)]
@@ -142,7 +142,7 @@ pub fn restart(
             && container
                 .depends_on
                 .iter()
-                .any(|(other, restart)| *restart && services.contains(other.as_str()))
+                .any(|other| other.restart && services.contains(other.service.as_str()))
     };
     let mut chosen: Vec<&Container> = containers.iter().collect();
     chosen.extend(all.iter().filter(follows));
@@ -183,8 +183,12 @@ fn stop_steps(
 ) -> BTreeMap<String, usize> {
     let mut steps: BTreeMap<String, usize> = BTreeMap::new();
     for service in in_order(containers).into_iter().rev() {
-        let depends_on_it =
-            |other: &&&Container| other.depends_on.iter().any(|(name, _)| *name == service);
+        let depends_on_it = |other: &&&Container| {
+            other
+                .depends_on
+                .iter()
+                .any(|needed| needed.service == service)
+        };
         let before: Vec<usize> = containers
             .iter()
             .filter(depends_on_it)
@@ -225,7 +229,8 @@ fn stop_steps(
     steps
 }
 
-/// Starts containers; each after those that it depends on, and after the steps that `after` names for it.
+/// Starts containers; each once those that it depends on are in the state that it asks for, and after the steps that
+/// `after` names for it.
 fn start_steps(
     plan: &mut Plan,
     containers: &[&Container],
@@ -234,24 +239,60 @@ fn start_steps(
 ) {
     let mut started: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for service in in_order(containers) {
-        for container in containers
+        let own = containers
             .iter()
-            .filter(|container| container.service == service)
+            .filter(|container| container.service == service);
+        let down =
+            own.filter(|container| !container.is_up() || after.contains_key(&container.name));
+        let down: Vec<&&Container> = down.collect();
+        let mut needed: Vec<usize> = Vec::new();
+        for dependency in down
+            .first()
+            .into_iter()
+            .flat_map(|container| &container.depends_on)
         {
-            if container.is_up() && !after.contains_key(&container.name) {
-                continue;
-            }
-            let dependencies = container
-                .depends_on
-                .iter()
-                .filter_map(|(other, _)| started.get(other))
-                .flatten();
+            needed.extend(reached(plan, containers, dependency, &started, &service));
+        }
+        for container in down {
             let own = after.get(&container.name).into_iter().flatten();
-            let steps: Vec<usize> = dependencies.chain(own).copied().collect();
+            let steps: Vec<usize> = needed.iter().chain(own).copied().collect();
             let step = plan.add(Action::Start(container.name.clone()), cause.clone(), steps);
             started.entry(service.clone()).or_default().push(step);
         }
     }
+}
+
+/// Steps after which a dependency is in the state that `by` asks for.
+fn reached(
+    plan: &mut Plan,
+    containers: &[&Container],
+    dependency: &Dependency,
+    started: &BTreeMap<String, Vec<usize>>,
+    by: &str,
+) -> Vec<usize> {
+    let begun = started
+        .get(&dependency.service)
+        .cloned()
+        .unwrap_or_default();
+    let until = match dependency.condition {
+        Condition::ServiceStarted => return begun,
+        Condition::ServiceHealthy => Until::Healthy,
+        Condition::ServiceCompletedSuccessfully => Until::Completed,
+    };
+    let all = containers
+        .iter()
+        .filter(|other| other.service == dependency.service);
+    let wait = |other: &&Container| Action::Wait {
+        name: other.name.clone(),
+        until,
+        required: true,
+    };
+    let waits: Vec<Action> = all.map(wait).collect();
+    let cause = Cause::Needed(by.to_owned());
+    waits
+        .into_iter()
+        .map(|wait| plan.add(wait, cause.clone(), begun.clone()))
+        .collect()
 }
 
 /// The services of these containers, each after those that it depends on.
@@ -260,7 +301,12 @@ pub fn in_order(containers: &[&Container]) -> Vec<String> {
     let mut needs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for container in containers {
         let own = needs.entry(&container.service).or_default();
-        own.extend(container.depends_on.iter().map(|(name, _)| name.as_str()));
+        own.extend(
+            container
+                .depends_on
+                .iter()
+                .map(|needed| needed.service.as_str()),
+        );
     }
     let mut order: Vec<String> = Vec::new();
     while order.len() < needs.len() {

@@ -9,7 +9,7 @@ use engine::list::{Filters, HealthStatus, Status, Summary};
 use serde_json::Value as Json;
 
 use crate::container::label;
-use crate::model::Project;
+use crate::model::{Condition, Project};
 
 /// Where a project lives: the three keepers of state.
 pub struct Host {
@@ -70,8 +70,19 @@ pub struct Container {
     pub networks: Vec<String>,
     /// Its anonymous volumes: target and name.
     pub anonymous: Vec<(String, String)>,
-    /// What its service depends on, and whether it is to be restarted with it.
-    pub depends_on: Vec<(String, bool)>,
+    /// What its service depends on.
+    pub depends_on: Vec<Dependency>,
+}
+
+/// One service that a container's service depends on, as its label says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dependency {
+    /// The service.
+    pub service: String,
+    /// The state it must be in.
+    pub condition: Condition,
+    /// The container is restarted when the service is.
+    pub restart: bool,
 }
 
 impl Container {
@@ -119,14 +130,22 @@ fn anonymous(summary: &Summary) -> Vec<(String, String)> {
 }
 
 /// `db:service_healthy:true,cache:service_started:false`.
-fn depends_on(text: &str) -> Vec<(String, bool)> {
+pub(crate) fn depends_on(text: &str) -> Vec<Dependency> {
     let parts = text.split(',').filter(|part| !part.is_empty());
     parts
         .map(|part| {
-            (
-                part.split(':').next().unwrap_or_default().to_owned(),
-                part.ends_with(":true"),
-            )
+            let mut fields = part.split(':');
+            Dependency {
+                service: fields.next().unwrap_or_default().to_owned(),
+                condition: match fields.next() {
+                    Some("service_healthy") => Condition::ServiceHealthy,
+                    Some("service_completed_successfully") => {
+                        Condition::ServiceCompletedSuccessfully
+                    }
+                    _ => Condition::ServiceStarted,
+                },
+                restart: fields.next() == Some("true"),
+            }
         })
         .collect()
 }

@@ -3,12 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine::config::{ContainerConfig, MountSource};
 use engine::list::Status;
 use proptest::prelude::*;
 
 use super::*;
+use crate::container::label;
 use crate::environment::Environment;
 use crate::load::{Request, load};
+use crate::model::Condition;
 use crate::observe::Resource;
 
 fn project(text: &str) -> Project {
@@ -197,16 +200,7 @@ impl World {
                 .map(|network| network.network.clone())
                 .collect(),
             anonymous: Vec::new(),
-            depends_on: depends_on
-                .split(',')
-                .filter(|part| !part.is_empty())
-                .map(|part| {
-                    (
-                        part.split(':').next().unwrap_or_default().to_owned(),
-                        part.ends_with(":true"),
-                    )
-                })
-                .collect(),
+            depends_on: crate::observe::depends_on(&depends_on),
         });
     }
 }
