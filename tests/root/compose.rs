@@ -8,12 +8,12 @@ use support::{Host, Output};
 use crate::host;
 
 /// A host with a registry and `compose.yaml` in a directory named `app`.
-struct App {
-    host: Host,
+pub struct App {
+    pub host: Host,
 }
 
 impl App {
-    fn new(text: &str) -> Option<Self> {
+    pub fn new(text: &str) -> Option<Self> {
         let host = host()?;
         host.fixtures();
         std::fs::create_dir_all(host.directory().join("app")).expect("a directory");
@@ -22,11 +22,11 @@ impl App {
         Some(app)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.host.directory().join("app").join(name), text).expect("written");
     }
 
-    fn compose(&self, arguments: &[&str]) -> Output {
+    pub fn compose(&self, arguments: &[&str]) -> Output {
         let mut command = self.host.lighter_command(["compose"]);
         command
             .args(arguments)
@@ -36,7 +36,7 @@ impl App {
 
     /// What `compose exec` prints.
     #[track_caller]
-    fn inside(&self, service: &str, command: &str) -> String {
+    pub fn inside(&self, service: &str, command: &str) -> String {
         self.compose(&["exec", "-T", service, "sh", "-c", command])
             .success()
             .stdout
@@ -45,7 +45,7 @@ impl App {
     }
 
     #[track_caller]
-    fn down(&self) {
+    pub fn down(&self) {
         self.compose(&["down", "-v", "-t", "0", "--remove-orphans"])
             .success();
         let left = self.compose(&["ps", "-a", "-q"]).success().stdout;
@@ -53,7 +53,7 @@ impl App {
     }
 
     #[track_caller]
-    fn ids(&self) -> String {
+    pub fn ids(&self) -> String {
         self.compose(&["ps", "-a", "-q"]).success().stdout
     }
 }

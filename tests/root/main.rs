@@ -41,6 +41,8 @@ fn busybox() -> Option<Host> {
 mod binary;
 mod cli;
 mod compose;
+mod compose_foreground;
+mod compose_verbs;
 mod crash;
 mod engine_attach;
 mod engine_copy;

@@ -20,7 +20,7 @@ pub struct Args {
     /// Archive mode (copy all uid/gid information)
     #[arg(short, long)]
     archive: bool,
-    /// Include containers created by the run command, and all replicas when copying to a service
+    /// Include containers created by the run command
     #[arg(long)]
     all: bool,
     /// Always follow symbol link in SRC_PATH
@@ -68,13 +68,15 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Every replica, unless one of them is named.
 fn chosen(args: &Args, session: &Session, service: &str) -> Result<Vec<Container>> {
-    if !args.all {
+    if args.index.is_some() {
         return Ok(vec![session.container(service, args.index)?]);
     }
-    let containers = session.summaries(&[service.to_owned()], true)?;
-    Ok(containers
-        .into_iter()
-        .map(|(container, _)| container)
-        .collect())
+    let all = session.summaries(&[service.to_owned()], args.all)?;
+    let chosen: Vec<Container> = all.into_iter().map(|(container, _)| container).collect();
+    if chosen.is_empty() {
+        bail!("no container found for service {service:?}");
+    }
+    Ok(chosen)
 }

@@ -36,6 +36,7 @@ mod up;
 mod version;
 mod volumes;
 mod wait;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -88,6 +89,7 @@ enum Verb {
     Version(version::Args),
     Volumes(volumes::Args),
     Wait(wait::Args),
+    Watch(watch::Args),
 }
 
 /// Calls the verb.
@@ -124,5 +126,6 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
         Verb::Version(args) => version::run(args, &session),
         Verb::Volumes(args) => volumes::run(args, &session),
         Verb::Wait(args) => wait::run(args, &session),
+        Verb::Watch(args) => watch::run(args, &session),
     }
 }

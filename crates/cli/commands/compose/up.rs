@@ -250,7 +250,7 @@ fn stay(
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
-            let end = watch(args, session, containers, caught);
+            let end = watch(args, session, project, containers, caught);
             over.store(true, Ordering::Relaxed);
             end
         });
@@ -280,6 +280,7 @@ fn stay(
 fn watch(
     args: &Args,
     session: &Session,
+    project: &Project,
     containers: &[Container],
     caught: u32,
 ) -> Result<ExitCode> {
@@ -316,8 +317,9 @@ fn watch(
             eprintln!("Gracefully stopping... (press Ctrl+C again to force)");
         }
         let timeout = args.making.timeout.map(Duration::from_secs);
-        let plan = lifecycle::stop(&left, None, timeout);
-        if let Err(error) = play(&plan, session, None)
+        let plan = lifecycle::stop(&left, Some(project), timeout);
+        let result = kill_when_asked_again(session, &left, || play(&plan, session, None));
+        if let Err(error) = result
             && !interrupted
         {
             return Err(error);
@@ -335,6 +337,33 @@ fn watch(
         (false, Some(code)) => Ok(code_of(code)),
         (false, None) => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Does something that the next Ctrl-C shortens: it kills these containers.
+fn kill_when_asked_again<T>(
+    session: &Session,
+    containers: &[Container],
+    act: impl FnOnce() -> T,
+) -> T {
+    let before = interrupt::count_caught();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while interrupt::count_caught() == before {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            for container in containers {
+                // One that has ended needs no killing.
+                let _ = session.host.engine.kill(&container.id, "KILL");
+            }
+        });
+        let result = act();
+        over.store(true, Ordering::Relaxed);
+        result
+    })
 }
 
 /// The same containers as they are now; those that are gone are left out.
