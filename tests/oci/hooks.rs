@@ -154,6 +154,22 @@ fn a_hook_of_the_container_without_an_environment_has_the_programs() {
 }
 
 #[test]
+fn a_hook_of_the_host_without_an_environment_has_the_callers() {
+    let Some(runtime) = Runtime::new() else {
+        return;
+    };
+    let seen = runtime.dir().join("seen");
+    let script = format!("echo $CALLER >{}", seen.display());
+    let bundle = runtime.bundle("true", |c| {
+        c["hooks"] = json!({"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]});
+    });
+    let mut command = runtime.command(["run", "--bundle", bundle.path(), &runtime.id()]);
+    command.env("CALLER", "me");
+    support::Output::of(command).success();
+    assert_eq!(fs::read_to_string(seen).unwrap(), "me\n");
+}
+
+#[test]
 fn a_failing_hook_after_the_end_changes_nothing() {
     let Some(runtime) = Runtime::new() else {
         return;

@@ -268,6 +268,28 @@ fn kernel_parameters_are_set_inside_alone() {
 }
 
 #[test]
+fn a_new_network_has_its_loopback_interface_on() {
+    let Some(runtime) = Runtime::new() else {
+        return;
+    };
+    let output = runtime.run("cat /proc/net/if_inet6 /proc/net/fib_trie", |c| {
+        namespace(c, "network");
+    });
+    assert!(output.success().stdout.contains("127.0.0.1"));
+}
+
+#[test]
+fn a_parameter_that_has_a_field_of_its_own_is_refused() {
+    let Some(runtime) = Runtime::new() else {
+        return;
+    };
+    let output = runtime.run("true", |c| {
+        c["linux"]["sysctl"] = json!({"kernel.hostname": "other"});
+    });
+    refused(&output, "hostname");
+}
+
+#[test]
 fn kernel_parameters_of_the_host_are_out_of_reach() {
     let Some(runtime) = Runtime::unless(&[Kind::Crun], "of Debian 12 does not look at the name")
     else {

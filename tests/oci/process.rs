@@ -33,16 +33,116 @@ fn of_two_variables_with_one_name_the_last_counts() {
         return;
     };
     let edit = |c: &mut serde_json::Value| {
-        c["process"]["env"] = json!(["PATH=/bin", "A=1", "B=2", "A=3"]);
+        c["process"]["env"] = json!(["PATH=/bin", "A=1", "B=2", "HOME=/", "A=3"]);
         c["process"]["args"] = json!(["/bin/env"]);
     };
     assert_eq!(
         runtime.run("", edit).success().lines(),
-        ["PATH=/bin", "B=2", "A=3"]
+        ["PATH=/bin", "B=2", "HOME=/", "A=3"]
     );
-    let id = runtime.sleeper(|c| c["process"]["env"] = json!(["PATH=/bin", "A=1"]));
+    let id = runtime.sleeper(|c| c["process"]["env"] = json!(["PATH=/bin", "HOME=/", "A=1"]));
     let output = runtime.call(["exec", "--env", "A=2", &id, "/bin/env"]);
-    assert_eq!(output.success().lines(), ["PATH=/bin", "A=2"]);
+    assert_eq!(output.success().lines(), ["PATH=/bin", "HOME=/", "A=2"]);
+}
+
+#[test]
+fn the_home_is_the_users_in_the_images_passwd() {
+    let Some(runtime) = Runtime::new() else {
+        return;
+    };
+    let home = |user: u32, passwd: &dyn Fn(&std::path::Path)| {
+        let bundle = runtime.bundle("echo $HOME", |c| {
+            c["process"]["env"] = json!(["PATH=/bin"]);
+            c["process"]["user"] = json!({"uid": user, "gid": 0});
+        });
+        passwd(&bundle.rootfs().join("etc/passwd"));
+        let output = runtime.call(["run", "--bundle", bundle.path(), &runtime.id()]);
+        output.success().text().to_owned()
+    };
+    let known = |path: &std::path::Path| {
+        std::fs::write(path, "root:x:0:0::/root:\nweb:x:7:7::/srv/web:/bin/sh\n").unwrap();
+    };
+    assert_eq!(home(7, &known), "/srv/web");
+    assert_eq!(home(8, &known), "/");
+    assert_eq!(home(7, &|_| {}), "/");
+}
+
+#[test]
+fn a_passwd_that_is_no_file_does_not_hold_the_start() {
+    let Some(runtime) =
+        Runtime::unless(&[Kind::Runc, Kind::Crun], "waits for a writer of the FIFO")
+    else {
+        return;
+    };
+    let bundle = runtime.bundle("echo $HOME", |c| c["process"]["env"] = json!(["PATH=/bin"]));
+    let passwd = bundle.rootfs().join("etc/passwd");
+    let made = std::process::Command::new("mkfifo").arg(passwd).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let output = runtime.call(["run", "--bundle", bundle.path(), &runtime.id()]);
+    assert_eq!(output.success().text(), "/");
+}
+
+#[test]
+fn a_service_managers_sockets_reach_the_program() {
+    let Some(runtime) =
+        Runtime::unless(&[Kind::Runc], "of Debian 12 wants LISTEN_PID to be its own")
+    else {
+        return;
+    };
+    let script = "echo $LISTEN_FDS $LISTEN_PID; read line <&3; echo $line; test -e /proc/self/fd/4 || echo no more";
+    let bundle = runtime.bundle(script, |_| {});
+    let file = runtime.dir().join("socket");
+    std::fs::write(&file, "through the descriptor\n").unwrap();
+    let mut command = std::process::Command::new("sh");
+    let arguments = runtime.command(["run", "--bundle", bundle.path(), &runtime.id()]);
+    let line = format!("exec \"$@\" 3<'{0}' 4<'{0}'", file.display());
+    command
+        .args(["-c", &line, "sh"])
+        .arg(arguments.get_program());
+    command.args(arguments.get_args()).env("LISTEN_FDS", "1");
+    let output = support::Output::of(command);
+    assert_eq!(
+        output.success().lines(),
+        ["1 1", "through the descriptor", "no more"]
+    );
+}
+
+#[test]
+fn a_service_manager_is_told_that_the_program_is_ready() {
+    let Some(runtime) = Runtime::unless(
+        &[Kind::Runc, Kind::Crun],
+        "passes the message on by a process of its own",
+    ) else {
+        return;
+    };
+    let path = runtime.dir().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let script = "stat -c %F $NOTIFY_SOCKET; echo $NOTIFY_SOCKET";
+    let bundle = runtime.bundle(script, |_| {});
+    let mut command = runtime.command(["run", "--bundle", bundle.path(), &runtime.id()]);
+    command.env("NOTIFY_SOCKET", &path);
+    let output = support::Output::of(command).success();
+    let shown = output.lines();
+    assert_eq!(shown[0], "socket");
+    // What is mounted there is the manager's socket: who has the container's path reaches it.
+    let id = runtime.id();
+    let bundle = runtime.bundle("sleep 1000", |_| {});
+    let mut command = runtime.command(["run", "--detach", "--bundle", bundle.path(), &id]);
+    let quiet = std::process::Stdio::null;
+    command.stdin(quiet()).stdout(quiet()).stderr(quiet());
+    assert!(
+        command
+            .env("NOTIFY_SOCKET", &path)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let inside = format!("/proc/{}/root{}", runtime.pid(&id), shown[1]);
+    let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    sender.send_to(b"READY=1", inside).unwrap();
+    let mut message = [0; 16];
+    assert_eq!(socket.recv(&mut message).unwrap(), 7);
+    assert_eq!(&message[..7], b"READY=1");
 }
 
 #[test]

@@ -24,11 +24,10 @@ pub fn run(hook: &Hook, pid: i32) -> Result<(), Failure> {
     if let Some((name, rest)) = hook.args.split_first() {
         command.arg0(name).args(rest);
     }
-    command.env_clear().envs(
-        hook.env
-            .iter()
-            .filter_map(|variable| variable.split_once('=')),
-    );
+    if let Some(env) = &hook.env {
+        let variables = env.iter().filter_map(|variable| variable.split_once('='));
+        command.env_clear().envs(variables);
+    }
     command.stdin(Stdio::from(filled("hook-state", state.as_bytes())?));
     command
         .stdout(Stdio::from(output.try_clone()?))

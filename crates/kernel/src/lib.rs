@@ -7,6 +7,7 @@ mod copy;
 pub mod device_program;
 pub mod error;
 pub mod file;
+pub mod home;
 pub mod hook;
 pub mod init;
 pub mod interrupt;

@@ -60,6 +60,7 @@ impl Op {
             Op::Seccomp(_) => &["seccomp(2)"],
             Op::RunHook(_) => &["execve(2)"],
             Op::FindProgram { .. } | Op::Exec(_) => &["execve(2)"],
+            Op::FindHome { .. } => &["passwd(5)", "environ(7)"],
             Op::CloseOnExec { .. } => &["close_range(2)"],
             Op::AwaitStart => &["unix(7)"],
             Op::CgroupCreate { .. }

@@ -551,6 +551,12 @@ pub fn bind_device(root: &Root, path: &Inside, major: u32, minor: u32) -> Result
         });
     }
     let tree = tree_of(device.as_fd(), false)?;
+    let restricted = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let attributes = Attributes {
+        set: restricted.bits().into(),
+        clear: 0,
+    };
+    change(tree.as_fd(), attributes, false)?;
     let target = root.find_or_make(path, Kind::File)?;
     attach(tree.as_fd(), target.as_fd())
 }

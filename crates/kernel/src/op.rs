@@ -334,6 +334,12 @@ pub enum Op {
         /// The value of `PATH`.
         path: String,
     },
+    /// Look the home directory of the user up in the image's `/etc/passwd`: `HOME` for a program
+    /// whose environment has none. passwd(5).
+    FindHome {
+        /// User id.
+        uid: u32,
+    },
     /// Have every descriptor but the standard streams and some more closed when the program starts.
     ///
     /// Before the seccomp filter, which may not know close_range(2). Linux 5.11.
@@ -765,8 +771,8 @@ pub struct Hook {
     pub path: PathBuf,
     /// `argv`, when given.
     pub args: Vec<String>,
-    /// The whole environment.
-    pub env: Vec<String>,
+    /// The whole environment; without one it is that of whoever runs the hook.
+    pub env: Option<Vec<String>>,
     /// Seconds, then it is killed and the step fails.
     pub timeout: Option<u64>,
     /// The container's state as JSON, with [`PID`] for the pid, which is not known before the clone.

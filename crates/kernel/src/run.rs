@@ -15,7 +15,9 @@ use crate::file::{self, Root};
 use crate::namespace::{self, Namespace};
 use crate::op::{Device, Exec, IdMapping, Inside, MountSource, Op, Propagation, Tree};
 use crate::play::Child;
-use crate::{caps, cgroup, hook, mount, netlink, nft, process, program, schedule, seccomp, tty};
+use crate::{
+    caps, cgroup, home, hook, mount, netlink, nft, process, program, schedule, seccomp, tty,
+};
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -40,6 +42,8 @@ pub(crate) struct Actor {
     pub(crate) console: Option<OwnedFd>,
     /// The program that was found.
     pub(crate) program: Option<PathBuf>,
+    /// The user's home directory.
+    pub(crate) home: Option<String>,
     /// A seccomp descriptor that the creating process has to take.
     pub(crate) listener: Option<OwnedFd>,
 }
@@ -56,6 +60,7 @@ impl Actor {
             held: None,
             console,
             program: None,
+            home: None,
             listener: None,
         }
     }
@@ -239,6 +244,10 @@ fn run_on_process(op: &Op, actor: &mut Actor) -> Result<()> {
         Op::RunHook(hook) => hook::run(hook, actor.pid()?),
         Op::FindProgram { program, path } => {
             actor.program = Some(program::find(program, path)?);
+            Ok(())
+        }
+        Op::FindHome { uid } => {
+            actor.home = Some(home::of(actor.root()?, *uid));
             Ok(())
         }
         Op::CloseOnExec { keep } => Ok(process::close_from(3 + keep)?),
@@ -484,5 +493,12 @@ fn execute(actor: &mut Actor, exec: &Exec) -> Failure {
         return Errno::NOENT.into();
     };
     process::reset_signals();
-    program::execute(&program, exec)
+    match actor.home.take() {
+        None => program::execute(&program, exec),
+        Some(home) => {
+            let mut exec = exec.clone();
+            exec.env.push(format!("HOME={home}"));
+            program::execute(&program, &exec)
+        }
+    }
 }

@@ -28,7 +28,7 @@ impl Bundle {
         };
         let dir = dir.canonicalize().map_err(|e| file("open", e))?;
         let text = fs::read(dir.join("config.json")).map_err(|e| file("read", e))?;
-        let spec = serde_json::from_slice(&text).map_err(|source| Error::Json {
+        let spec = crate::json::parse(&text).map_err(|source| Error::Json {
             path: dir.join("config.json"),
             source,
         })?;
@@ -44,7 +44,7 @@ impl Bundle {
         };
         let dir = dir.canonicalize().map_err(|e| file("open", dir, e))?;
         let text = fs::read(config).map_err(|e| file("read", config, e))?;
-        let spec = serde_json::from_slice(&text).map_err(|source| Error::Json {
+        let spec = crate::json::parse(&text).map_err(|source| Error::Json {
             path: config.to_owned(),
             source,
         })?;

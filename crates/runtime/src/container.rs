@@ -448,11 +448,14 @@ impl Container {
     }
 
     /// The hooks after the start. When one fails those behind it are not run, and the container is
-    /// stopped. runtime.md, Lifecycle, step 9.
+    /// stopped and destroyed. runtime.md, Lifecycle, step 9.
     fn after_start(&self) -> Result<(), Error> {
         let played = kernel::play::play_after_until(&self.state.poststart, self.state.pid);
         played.map_err(|error| {
-            let _ = self.kill(libc::SIGKILL, false);
+            if let Ok(process) = self.process() {
+                kernel::process::kill(process.pidfd.as_fd());
+            }
+            let _ = self.remove();
             error.into()
         })
     }

@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod container;
 mod error;
+pub mod json;
 pub mod plan;
 pub mod resources;
 pub mod seccomp;

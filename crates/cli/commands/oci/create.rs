@@ -122,6 +122,7 @@ impl Wish {
             no_pivot: given.switch("no-pivot")?,
             preserve_fds: given.parsed("preserve-fds")?.unwrap_or(0),
             systemd_cgroup: call.systemd_cgroup,
+            activation: super::activation::read()?,
             root_mount: Some(std::path::absolute(
                 call.states.join(format!(".root.{id}")),
             )?),

@@ -145,7 +145,7 @@ fn process(
 
 fn read(file: &Path) -> anyhow::Result<Process> {
     let text = fs::read(file).with_context(|| format!("read {}", file.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is not a process", file.display()))
+    runtime::json::parse(&text).with_context(|| format!("{} is not a process", file.display()))
 }
 
 /// A group below the container's own, and no other.

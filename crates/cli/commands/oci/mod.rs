@@ -6,6 +6,7 @@
 //!
 //! `main` comes here before it builds any other command line.
 
+mod activation;
 mod create;
 mod delete;
 mod events;

@@ -27,7 +27,7 @@ pub(super) const VERB: Verb = Verb {
         .or("b"),
         switch(
             "rootless",
-            "For a user who is not root: not possible with this runtime",
+            "With a user namespace in which the caller is root",
         ),
     ],
     end: End::Never,
@@ -36,14 +36,16 @@ pub(super) const VERB: Verb = Verb {
 };
 
 fn run(_: &Call, given: &Given) -> anyhow::Result<ExitCode> {
-    if given.switch("rootless")? {
-        bail!("--rootless: this runtime needs root");
-    }
     let file = given
         .path("bundle")
         .unwrap_or_else(|| ".".into())
         .join("config.json");
-    let text = format!("{}\n", serde_json::to_string_pretty(&specification())?);
+    let mut specification = specification();
+    if given.switch("rootless")? {
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        make_rootless(&mut specification, uid.as_raw(), gid.as_raw());
+    }
+    let text = format!("{}\n", serde_json::to_string_pretty(&specification)?);
     let opened = OpenOptions::new().write(true).create_new(true).open(&file);
     let mut opened = match opened {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -93,6 +95,33 @@ fn specification() -> Value {
     })
 }
 
+/// As runc's `spec --rootless`: the caller is root of a user namespace, and what belongs to the
+/// host's root (limits, the network, a sysfs of its own) is left to the host.
+fn make_rootless(specification: &mut Value, uid: u32, gid: u32) {
+    let linux = &mut specification["linux"];
+    let map = |id: u32| json!([{"containerID": 0, "hostID": id, "size": 1}]);
+    (linux["uidMappings"], linux["gidMappings"]) = (map(uid), map(gid));
+    linux["namespaces"] = ["pid", "ipc", "uts", "mount", "cgroup", "user"]
+        .map(|kind| json!({"type": kind}))
+        .as_slice()
+        .into();
+    if let Some(fields) = linux.as_object_mut() {
+        fields.remove("resources");
+    }
+    let Some(mounts) = specification["mounts"].as_array_mut() else {
+        return;
+    };
+    for mount in mounts {
+        if mount["destination"] == "/sys" {
+            let options = ["rbind", "nosuid", "noexec", "nodev", "ro"];
+            *mount = json!({"destination": "/sys", "type": "none", "source": "/sys", "options": options});
+        }
+        if let Some(options) = mount["options"].as_array_mut() {
+            options.retain(|option| option != "gid=5");
+        }
+    }
+}
+
 fn mounts() -> Value {
     let mount = |destination: &str, kind: &str, source: &str, options: &str| {
         let options: Vec<&str> = options.split(',').collect();
@@ -115,5 +144,16 @@ mod tests {
     fn the_template_is_a_specification() {
         let spec: oci_spec::runtime::Spec = serde_json::from_value(super::specification()).unwrap();
         assert_eq!(spec.mounts().as_ref().map(Vec::len), Some(7));
+    }
+
+    #[test]
+    fn the_rootless_template_has_a_user_namespace_and_no_limits() {
+        let mut json = super::specification();
+        super::make_rootless(&mut json, 1000, 1001);
+        assert_eq!(json["linux"]["gidMappings"][0]["hostID"], 1001);
+        let spec: oci_spec::runtime::Spec = serde_json::from_value(json).unwrap();
+        let linux = spec.linux().clone().unwrap();
+        assert!(linux.resources().is_none());
+        assert_eq!(linux.namespaces().as_ref().map(Vec::len), Some(6));
     }
 }

@@ -190,6 +190,11 @@ pub(super) fn lines(op: &Op, context: &Context) -> Lines {
         )),
         Op::RunHook(hook) => run_hook(hook),
         Op::FindProgram { program, .. } => no_tool(&format!("env(1) finds {} in PATH below", quote(program))),
+        Op::FindHome { uid } => format!(
+            "home=$({tool}awk -F: '$3 == {uid} {{ print $6; exit }}' {}) || home=",
+            inside(&Inside::new("/etc/passwd"))
+        )
+        .into(),
         Op::CloseOnExec { .. } => no_tool("a shell opens nothing that its programs would inherit"),
         Op::AwaitStart => no_tool("created; this script starts at once"),
         Op::Exec(exec) => execute(exec),
@@ -537,11 +542,12 @@ fn capabilities(names: &[String]) -> String {
 }
 
 fn run_hook(hook: &Hook) -> Lines {
-    let environment: String = hook
-        .env
-        .iter()
-        .map(|variable| format!("{} ", quote(variable)))
-        .collect();
+    let environment = match &hook.env {
+        Some(env) => env.iter().fold("env -i ".to_owned(), |all, variable| {
+            all + &quote(variable) + " "
+        }),
+        None => String::new(),
+    };
     let arguments: String = hook
         .args
         .iter()
@@ -554,7 +560,10 @@ fn run_hook(hook: &Hook) -> Lines {
         .unwrap_or_default();
     vec![
         format!("state={}", quote(&hook.state)),
-        format!("printf %s \"${{state//\\\"@PID@\\\"/$pid}}\" | {timeout}env -i {environment}{}{arguments}", path(&hook.path)),
+        format!(
+            "printf %s \"${{state//\\\"@PID@\\\"/$pid}}\" | {timeout}{environment}{}{arguments}",
+            path(&hook.path)
+        ),
     ]
     .into()
 }

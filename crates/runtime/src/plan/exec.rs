@@ -6,6 +6,8 @@
 //! inside only when it has nothing of the host any more (CVE-2016-9962). Then it
 //! is confined and executes the program.
 
+use std::path::Path;
+
 use kernel::namespace::Namespace;
 use kernel::op::Clone3;
 use kernel::{Op, Script, Step};
@@ -39,10 +41,18 @@ pub fn plan(view: &View, state: &State, request: &ExecRequest) -> Result<Script,
 fn group_of(state: &State, request: &ExecRequest) -> kernel::cgroup::Group {
     let mut group = state.cgroup.clone();
     if let Some(below) = &request.cgroup {
+        // Beside v1 the group may exist in some hierarchies only: in the others the container's own
+        // stays, unless it exists in none, which entering it then says.
+        let wanted = |path: &Path| path.join(below.strip_prefix("/").unwrap_or(below));
+        let exists = |path: &Path| wanted(path).is_dir();
+        let somewhere = group
+            .directories
+            .iter()
+            .any(|directory| exists(&directory.path));
         for directory in &mut group.directories {
-            directory.path = directory
-                .path
-                .join(below.strip_prefix("/").unwrap_or(below));
+            if !somewhere || exists(&directory.path) {
+                directory.path = wanted(&directory.path);
+            }
         }
     }
     group

@@ -63,7 +63,7 @@ pub fn start_container(view: &View) -> Vec<Step> {
     // Without an environment of its own such a hook has the program's, as with runc.
     for (step, hook) in steps.iter_mut().zip(hooks.unwrap_or(&[])) {
         if let (Op::RunHook(op), None, Some(process)) = (&mut step.op, hook.env(), view.process) {
-            op.env = environment(process);
+            op.env = Some(environment(process));
         }
     }
     steps
@@ -93,7 +93,7 @@ fn steps(
             kind: kind.into(),
             path: hook.path().clone(),
             args: hook.args().clone().unwrap_or_default(),
-            env: hook.env().clone().unwrap_or_default(),
+            env: hook.env().clone(),
             timeout: hook
                 .timeout()
                 .and_then(|seconds| u64::try_from(seconds).ok())

@@ -42,6 +42,8 @@ pub struct Attach {
     /// Where the root is mounted for a container without a mount namespace of its own: an absolute
     /// path that names this container alone. Without it such a container is refused.
     pub root_mount: Option<PathBuf>,
+    /// What a service manager gives to the program.
+    pub activation: Activation,
     /// The container ends when its creator is killed.
     pub die_with_creator: bool,
     /// The container's first process is a tiny init, the program its child.
@@ -53,6 +55,17 @@ pub struct Attach {
     /// The host's cgroups, from `Hierarchies::discover`. Without any, the container has no group
     /// and a limit is an error.
     pub cgroups: kernel::cgroup::Hierarchies,
+}
+
+/// What a service manager hands to the program through the runtime. sd_listen_fds(3), sd_notify(3).
+#[derive(Clone, Debug, Default)]
+pub struct Activation {
+    /// How many sockets it gets, as the first descriptors after the standard streams.
+    pub sockets: u32,
+    /// The sockets' names, parted by colons.
+    pub names: Option<String>,
+    /// The socket of the host on which the program says that it is ready.
+    pub notify: Option<PathBuf>,
 }
 
 /// Everything that will be asked of the kernel for this container, in order.
@@ -85,12 +98,14 @@ fn birth(view: &View) -> Result<Script, Error> {
     script.extend(cgroup::join(&group));
     script.extend(namespaces::enter(view, &group));
     script.extend(view.attach.steps.iter().cloned());
+    script.extend(namespaces::loopback(view));
     script.extend(namespaces::names(view));
     script.extend(sysctl::steps(view)?);
 
     // It builds its root, with the host's files still in reach.
     script.extend(rootfs::mount_root(view)?);
     script.extend(mounts::mount_all(view)?);
+    script.extend(mounts::notify_socket(view));
     script.extend(mounts::devices(view)?);
     script.extend(working_directory(view));
     script.extend(hooks::create_runtime(view));

@@ -102,6 +102,17 @@ pub fn mount_all(view: &View) -> Result<Vec<Step>, Error> {
     Ok(steps)
 }
 
+/// Where a program finds the socket of its service manager, as runc and crun have it.
+pub const NOTIFY_SOCKET: &str = "/run/notify/notify.sock";
+
+/// Container side: the service manager's socket is shown to the program that tells it of itself.
+pub fn notify_socket(view: &View) -> Option<Step> {
+    let socket = view.attach.activation.notify.as_ref()?;
+    let mount = Mount::bind(socket, false, Inside::new(NOTIFY_SOCKET));
+    let why = "The service manager learns that the program is ready";
+    Some(Step::container(Op::Mount(mount), why))
+}
+
 fn mount_one(
     view: &View,
     index: usize,

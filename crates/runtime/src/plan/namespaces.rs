@@ -115,6 +115,14 @@ pub fn net_devices(view: &View) -> Vec<Step> {
     view.net_devices.iter().map(into).collect()
 }
 
+/// Container side: a new network namespace has its loopback interface switched on, as runc does it.
+pub fn loopback(view: &View) -> Option<Step> {
+    let is_on = |step: &Step| matches!(&step.op, Op::LinkUp { name } if name == "lo");
+    let wanted = view.new.contains(&Namespace::Network) && !view.attach.steps.iter().any(is_on);
+    let op = Op::LinkUp { name: "lo".into() };
+    wanted.then(|| Step::container(op, "The container talks to itself"))
+}
+
 /// Container side: the names of the machine.
 pub fn names(view: &View) -> Vec<Step> {
     let host = view

@@ -229,12 +229,14 @@ pub fn confine(view: &View, process: &Process, started: bool) -> Result<Vec<Step
         Op::ChangeDirectory { path },
         "Where the program starts",
     ));
+    steps.extend(find_home(process));
     steps.push(inside(set_user(process), "The program's user"));
     steps.push(inside(
         find_program(process),
         "Say now if it cannot be started",
     ));
-    let keep = view.attach.preserve_fds;
+    let sockets = view.attach.activation.sockets;
+    let keep = view.attach.preserve_fds.saturating_add(sockets);
     steps.push(inside(
         Op::CloseOnExec { keep },
         "Nothing of the host is left open",
@@ -270,7 +272,7 @@ pub fn confine(view: &View, process: &Process, started: bool) -> Result<Vec<Step
         let why = "Somebody passes signals on and reaps orphans";
         steps.push(inside(Op::BecomeInit, why));
     }
-    steps.push(inside(execute(process), "The user's program"));
+    steps.push(inside(execute(view, process), "The user's program"));
     Ok(steps)
 }
 
@@ -347,6 +349,18 @@ fn set_user(process: &Process) -> Op {
     }
 }
 
+/// Engines leave `HOME` to the runtime, as runc sets it.
+fn find_home(process: &Process) -> Option<Step> {
+    let uid = process.user().uid();
+    let given = |variable: &String| {
+        variable
+            .strip_prefix("HOME=")
+            .is_some_and(|home| !home.is_empty())
+    };
+    let missing = !process.env().iter().flatten().any(given);
+    missing.then(|| Step::container(Op::FindHome { uid }, "Its environment names no HOME"))
+}
+
 fn find_program(process: &Process) -> Op {
     let program = process
         .args()
@@ -365,11 +379,35 @@ fn find_program(process: &Process) -> Op {
     }
 }
 
-fn execute(process: &Process) -> Op {
+fn execute(view: &View, process: &Process) -> Op {
+    let mut env = environment(process);
+    env.extend(activation(view));
     Op::Exec(Exec {
         args: process.args().clone().unwrap_or_default(),
-        env: environment(process),
+        env,
     })
+}
+
+/// The variables of sd_listen_fds(3) and sd_notify(3). In its pid namespace the program is 1.
+fn activation(view: &View) -> Vec<String> {
+    let given = &view.attach.activation;
+    let mut env = Vec::new();
+    if given.sockets > 0 {
+        env.extend([
+            format!("LISTEN_FDS={}", given.sockets),
+            "LISTEN_PID=1".into(),
+        ]);
+        env.extend(
+            given
+                .names
+                .iter()
+                .map(|names| format!("LISTEN_FDNAMES={names}")),
+        );
+    }
+    if given.notify.is_some() {
+        env.push(format!("NOTIFY_SOCKET={}", super::mounts::NOTIFY_SOCKET));
+    }
+    env
 }
 
 /// The variables of the program. Of two with one name the last one counts, as the shell would
@@ -382,7 +420,7 @@ pub fn environment(process: &Process) -> Vec<String> {
         .iter()
         .rev()
         .filter(|variable| seen.insert(name(variable)));
-    let mut kept: Vec<_> = last.cloned().collect();
+    let mut kept: Vec<_> = last.filter(|text| *text != "HOME=").cloned().collect();
     kept.reverse();
     kept
 }

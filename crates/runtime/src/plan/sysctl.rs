@@ -53,6 +53,15 @@ fn check(view: &View, name: &str) -> Result<(), Error> {
     let Some(namespace) = namespace_of(&dotted) else {
         return refuse("it belongs to no namespace, so it would change the host".into());
     };
+    // As runc: the name has a field of its own, and which of the two counts would be left open.
+    let conflict = match dotted.as_str() {
+        "kernel.hostname" => Some("hostname"),
+        "kernel.domainname" => view.domainname.map(|_| "domainname"),
+        _ => None,
+    };
+    if let Some(field) = conflict {
+        return refuse(format!("it is what the field {field} is for"));
+    }
     if view.own(namespace) {
         return Ok(());
     }
