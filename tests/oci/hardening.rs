@@ -175,3 +175,26 @@ fn the_programs_of_the_host_are_out_of_sight() {
     let count: u32 = output.success().text().parse().unwrap();
     assert!(count <= 3, "{count} processes");
 }
+
+#[test]
+fn a_further_process_never_shows_more_capabilities_than_it_gets() {
+    let why = "gives them up when the container can see the process already (CVE-2016-9962)";
+    let Some(runtime) = Runtime::unless(&[Kind::Runc, Kind::Crun], why) else {
+        return;
+    };
+    let watch = "while :; do cat /proc/[0-9]*/status; done 2>/dev/null | grep -v '^[^C]' | grep CapPrm >>/work/seen";
+    let bundle = runtime.bundle(watch, |c| c["process"]["noNewPrivileges"] = json!(true));
+    let id = runtime.id();
+    runtime.quietly(["run", "--detach", "--bundle", bundle.path(), &id]);
+    let pid = runtime.pid(&id);
+    let own = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let permitted = own.lines().find(|line| line.starts_with("CapPrm")).unwrap();
+    for _ in 0..60 {
+        runtime.call(["exec", &id, "/bin/true"]).success();
+    }
+    let seen = fs::read_to_string(bundle.rootfs().join("work/seen")).unwrap();
+    // The last line may still be on its way.
+    let (seen, _) = seen.rsplit_once('\n').unwrap();
+    let more: Vec<_> = seen.lines().filter(|line| *line != permitted).collect();
+    assert_eq!(more, Vec::<&str>::new());
+}

@@ -115,6 +115,15 @@ pub fn set(sets: &Capabilities) -> std::result::Result<(), Failure> {
     Ok(())
 }
 
+/// Give up every permitted capability that is not among these.
+pub fn keep(wanted: u64) -> Result<()> {
+    let mut sets = rustix::thread::capabilities(None)?;
+    sets.permitted &= set_of(wanted);
+    sets.effective = sets.permitted;
+    sets.inheritable = CapabilitySet::empty();
+    rustix::thread::set_capabilities(None, sets)
+}
+
 /// Make effective what is permitted, after a change of user emptied the effective set.
 pub fn restore_effective() -> Result<()> {
     let mut sets = rustix::thread::capabilities(None)?;

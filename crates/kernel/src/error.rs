@@ -105,13 +105,18 @@ pub(crate) fn word(script: &Script, index: usize, failure: Failure) -> Error {
             source,
         };
     };
+    // A part of a clone that failed has words of its own, which say it better than the clone's.
+    let (what, note) = match &step.op {
+        Op::Clone(_) if !failure.note.is_empty() => (failure.note, String::new()),
+        op => (words::what(op), failure.note),
+    };
     Error::Step {
         index,
         side: step.side,
-        what: words::what(&step.op),
+        what,
         hint: words::hint(&step.op, failure.errno),
         program: matches!(step.op, Op::Exec(_) | Op::FindProgram { .. }),
-        note: failure.note,
+        note,
         source,
     }
 }

@@ -109,7 +109,7 @@ mod tests {
             kind: "createRuntime".into(),
             path: "/bin/sh".into(),
             args: vec!["sh".into(), "-c".into(), script.into()],
-            env: vec!["COLOUR=red".into()],
+            env: Some(vec!["COLOUR=red".into()]),
             timeout,
             state: r#"{"pid":"@PID@"}"#.into(),
         }

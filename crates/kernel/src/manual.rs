@@ -41,6 +41,7 @@ impl Op {
             Op::NewSession => &["setsid(2)"],
             Op::NewKeyring { .. } => &["keyctl(2)", "session-keyring(7)"],
             Op::OpenTerminal { .. } => &["pty(7)", "pts(4)"],
+            Op::ControlTerminal => &["ioctl_tty(2)", "setsid(2)"],
             Op::SetRlimit { .. } => &["setrlimit(2)"],
             Op::SetOomScore { .. } => &["proc_pid_oom_score_adj(5)"],
             Op::SetScheduler(_) => &["sched_setattr(2)", "sched(7)"],
@@ -51,7 +52,9 @@ impl Op {
             Op::SetUmask { .. } => &["umask(2)"],
             Op::SetUser { .. } => &["setresuid(2)", "setgroups(2)", "credentials(7)"],
             Op::ChangeDirectory { .. } => &["chdir(2)"],
-            Op::LimitCapabilities { .. } | Op::SetCapabilities(_) => &["capabilities(7)"],
+            Op::LimitCapabilities { .. } | Op::KeepCapabilities { .. } | Op::SetCapabilities(_) => {
+                &["capabilities(7)"]
+            }
             Op::DieWithCreator => &["PR_SET_PDEATHSIG(2const)", "prctl(2)"],
             Op::BecomeInit => &["fork(2)", "pid_namespaces(7)"],
             Op::NoNewPrivileges => &["PR_SET_NO_NEW_PRIVS(2const)", "prctl(2)"],

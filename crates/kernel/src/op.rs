@@ -228,7 +228,7 @@ pub enum Op {
         /// The keyring's name.
         name: String,
     },
-    /// Open a new terminal inside, make it the standard streams, and hand its other end out. pty(7).
+    /// Open a new terminal inside, and hand its other end out. pty(7).
     OpenTerminal {
         /// Rows and columns, when asked.
         size: Option<(u16, u16)>,
@@ -237,6 +237,9 @@ pub enum Op {
         /// Show it at `/dev/console`.
         console: bool,
     },
+    /// Make the terminal that was opened the controlling one of the session, and the standard
+    /// streams. ioctl_tty(2) `TIOCSCTTY`.
+    ControlTerminal,
     /// Limit a resource of the process. setrlimit(2).
     SetRlimit {
         /// Name as `RLIMIT_NOFILE`.
@@ -302,6 +305,13 @@ pub enum Op {
     LimitCapabilities {
         /// Names that stay, as `CAP_CHOWN`.
         bounding: Vec<String>,
+    },
+    /// Keep only these of the capabilities that the process has. capset(2).
+    ///
+    /// Before other processes of the container can see it: who may trace it gains nothing.
+    KeepCapabilities {
+        /// Names that stay.
+        names: Vec<String>,
     },
     /// Set the other capability sets. After the user changed. capset(2).
     SetCapabilities(Capabilities),

@@ -308,7 +308,9 @@ impl<'s> Player<'s> {
         theirs: Baton,
         index: usize,
     ) -> Result<Child, Failure> {
-        match process::clone(0, None, false)? {
+        // The group is entered here: the rights for it may be gone at the second clone.
+        let cgroup = open_cgroup(how)?;
+        match process::clone(0, cgroup.as_ref().map(AsFd::as_fd), false)? {
             Cloned::Child => match self.join_and_clone(how, &theirs, index) {
                 Ok(()) => process::exit_now(0),
                 Err(failure) => {
@@ -331,14 +333,14 @@ impl<'s> Player<'s> {
         theirs: &Baton,
         index: usize,
     ) -> Result<(), Failure> {
-        let cgroup = open_cgroup(how)?;
+        self.take_streams()?;
         for op in &how.first {
             op.run(&mut self.actor)
                 .map_err(|failure| part(op, failure))?;
         }
         // Whoever is inside already may trace the new process: it must not hold what leads outside.
         self.actor.forget_host();
-        match process::clone(flags(&how.new), cgroup.as_ref().map(AsFd::as_fd), true)? {
+        match process::clone(flags(&how.new), None, true)? {
             Cloned::Parent { pid, pidfd } => Ok(theirs.send_child(pid, pidfd.as_fd())?),
             Cloned::Child => {
                 let theirs = theirs.try_clone()?;
@@ -385,9 +387,7 @@ impl<'s> Player<'s> {
         // The host's side of things is the other process's.
         self.actor.child = None;
         self.baton = None;
-        if let Some([input, output, error]) = self.stdio.take() {
-            crate::tty::streams(input.as_fd(), output.as_fd(), error.as_fd())?;
-        }
+        self.take_streams()?;
         let script = self.script;
         let mut mine = false;
         for (index, step) in script.steps.iter().enumerate().skip(*at + 1) {
@@ -427,6 +427,13 @@ impl<'s> Player<'s> {
             errno: libc::EINVAL,
             note: "the script does not end in a program".into(),
         })
+    }
+
+    fn take_streams(&mut self) -> Result<(), Failure> {
+        if let Some([input, output, error]) = self.stdio.take() {
+            crate::tty::streams(input.as_fd(), output.as_fd(), error.as_fd())?;
+        }
+        Ok(())
     }
 
     /// Tell the host that everything is ready, then talk to whoever says start.

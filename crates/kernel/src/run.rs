@@ -40,6 +40,8 @@ pub(crate) struct Actor {
     pub(crate) held: Option<OwnedFd>,
     /// Where the other end of a terminal is sent.
     pub(crate) console: Option<OwnedFd>,
+    /// The inner end of a terminal that was opened.
+    pub(crate) terminal: Option<OwnedFd>,
     /// The program that was found.
     pub(crate) program: Option<PathBuf>,
     /// The user's home directory.
@@ -59,6 +61,7 @@ impl Actor {
             pid: None,
             held: None,
             console,
+            terminal: None,
             program: None,
             home: None,
             listener: None,
@@ -202,6 +205,10 @@ fn run_on_process(op: &Op, actor: &mut Actor) -> Result<()> {
         Op::NewSession => Ok(rustix::process::setsid().map(drop)?),
         Op::NewKeyring { name } => Ok(process::new_keyring(name)?),
         Op::OpenTerminal { size, uid, console } => open_terminal(actor, *size, *uid, *console),
+        Op::ControlTerminal => {
+            let terminal = actor.terminal.take().ok_or(Errno::NOTTY)?;
+            Ok(tty::control(terminal.as_fd())?)
+        }
         Op::SetRlimit {
             resource,
             soft,
@@ -228,6 +235,7 @@ fn run_on_process(op: &Op, actor: &mut Actor) -> Result<()> {
             process::own_streams(*uid);
             Ok(process::set_user(*uid, *gid, groups.as_deref())?)
         }
+        Op::KeepCapabilities { names } => Ok(caps::keep(caps::bits(names)?)?),
         Op::SetCapabilities(sets) => caps::set(sets),
         Op::DieWithCreator => {
             let kill = Some(rustix::process::Signal::KILL);
@@ -485,7 +493,8 @@ fn open_terminal(
         });
     };
     tty::send(socket.as_fd(), terminal.outer.as_fd(), b"/dev/ptmx")?;
-    Ok(tty::control(terminal.inner.as_fd())?)
+    actor.terminal = Some(terminal.inner);
+    Ok(())
 }
 
 fn execute(actor: &mut Actor, exec: &Exec) -> Failure {

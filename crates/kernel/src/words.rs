@@ -61,6 +61,7 @@ fn attempt_on_process(op: &Op) -> String {
         Op::NewSession => "start a session".into(),
         Op::NewKeyring { name } => format!("start the session keyring {name}"),
         Op::OpenTerminal { .. } => "open a terminal in the container's /dev/pts".into(),
+        Op::ControlTerminal => "make the terminal the controlling one".into(),
         Op::SetRlimit {
             resource,
             soft,
@@ -78,6 +79,7 @@ fn attempt_on_process(op: &Op) -> String {
         Op::SetUser { uid, gid, .. } => format!("become the user {uid}:{gid}"),
         Op::ChangeDirectory { path } => format!("enter the working directory {path} (chdir)"),
         Op::LimitCapabilities { .. } => "limit the bounding set of capabilities".into(),
+        Op::KeepCapabilities { .. } => "give capabilities up".into(),
         Op::SetCapabilities(_) => "set the capabilities".into(),
         Op::DieWithCreator => "ask to be killed with the creator".into(),
         Op::BecomeInit => "stay as init and go on in a child".into(),

@@ -368,7 +368,7 @@ impl Container {
     }
 
     /// Make the container's directory, complete with its state or not at all.
-    fn found(states: &Path, bundle: &Bundle, view: &View) -> Result<Container, Error> {
+    pub(crate) fn found(states: &Path, bundle: &Bundle, view: &View) -> Result<Container, Error> {
         check_id(view.id)?;
         let dir = states.join(view.id);
         if dir.join("state.json").exists() {

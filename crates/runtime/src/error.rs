@@ -90,6 +90,16 @@ pub enum Error {
     /// The container's cgroup did not do what was asked.
     #[error(transparent)]
     Cgroup(#[from] kernel::cgroup::Error),
+    /// `criu` could not save or make the processes.
+    #[error("criu {action}: {reason} (its log: {log})")]
+    Criu {
+        /// Its command, as `dump`.
+        action: &'static str,
+        /// What it says.
+        reason: String,
+        /// Where it says more.
+        log: PathBuf,
+    },
     /// The kernel refused a step.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod bundle;
+pub mod checkpoint;
 pub mod container;
 mod error;
 pub mod json;

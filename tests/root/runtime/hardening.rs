@@ -460,7 +460,7 @@ fn traits_of_the_caller_stay_outside() {
         ])),
         format!("Umask:\t0022\nSigBlk:\t{zero}\nSigIgn:\t{zero}\n")
     );
-    assert_eq!(careless(json!(["env"])), "PATH=/bin\n");
+    assert_eq!(careless(json!(["env"])), "PATH=/bin\nHOME=/\n");
 }
 
 /// Masked and read-only paths are so, also for a privileged program.

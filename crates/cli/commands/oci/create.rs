@@ -98,10 +98,10 @@ fn run(call: &Call, given: &Given) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(code?))
 }
 
-/// What the command line of `create` and `run` asks for.
-struct Wish {
-    bundle: Bundle,
-    attach: Attach,
+/// What the command line of `create`, `run` and `restore` asks for.
+pub(super) struct Wish {
+    pub(super) bundle: Bundle,
+    pub(super) attach: Attach,
     terminal: bool,
     console_socket: Option<PathBuf>,
     pidfd_socket: Option<PathBuf>,
@@ -109,7 +109,7 @@ struct Wish {
 }
 
 impl Wish {
-    fn read(call: &Call, given: &Given, detach: bool) -> anyhow::Result<Wish> {
+    pub(super) fn read(call: &Call, given: &Given, detach: bool) -> anyhow::Result<Wish> {
         let (id, _) = given.id(0)?;
         let dir = given.path("bundle").unwrap_or_else(|| ".".into());
         let bundle = match given.path("config") {
@@ -147,7 +147,7 @@ impl Wish {
     }
 
     /// Says where the process is; a container that nobody could find again is removed.
-    fn tell(&self, container: Container, child: &Child) -> anyhow::Result<Container> {
+    pub(super) fn tell(&self, container: Container, child: &Child) -> anyhow::Result<Container> {
         let told = tell(
             child,
             self.pid_file.as_deref(),

@@ -7,6 +7,7 @@
 //! `main` comes here before it builds any other command line.
 
 mod activation;
+mod checkpoint;
 mod create;
 mod delete;
 mod events;
@@ -51,6 +52,7 @@ struct Verb {
 }
 
 const VERBS: &[Verb] = &[
+    checkpoint::CHECKPOINT,
     create::CREATE,
     delete::VERB,
     events::VERB,
@@ -60,6 +62,7 @@ const VERBS: &[Verb] = &[
     list::VERB,
     pause::PAUSE,
     ps::VERB,
+    checkpoint::RESTORE,
     pause::RESUME,
     create::RUN,
     spec::VERB,

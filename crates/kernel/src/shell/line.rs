@@ -159,6 +159,7 @@ pub(super) fn lines(op: &Op, context: &Context) -> Lines {
         Op::NewSession => vec!["session=(usr/bin/setsid \"./$loader\" --library-path \"$libraries\")".to_owned()].into(),
         Op::NewKeyring { .. } => no_tool("keyctl session: only keyutils has a tool; the container keeps this shell's keyring"),
         Op::OpenTerminal { .. } => no_tool("the container uses the terminal of this shell, not one of its own"),
+        Op::ControlTerminal => no_tool("as above"),
         Op::SetRlimit { resource, soft, hard } => {
             let name = resource.trim_start_matches("RLIMIT_").to_lowercase();
             format!("{tool}prlimit --pid \"$$\" --{name}={}:{}", limit(*soft), limit(*hard)).into()
@@ -173,6 +174,7 @@ pub(super) fn lines(op: &Op, context: &Context) -> Lines {
         Op::SetUser { uid, gid, groups } => set_user(*uid, *gid, groups.as_deref()),
         Op::ChangeDirectory { path } => format!("directory={}", quote(&path.to_string())).into(),
         Op::LimitCapabilities { bounding } => format!("privileges+=(--bounding-set={})", capabilities(bounding)).into(),
+        Op::KeepCapabilities { .. } => no_tool("the shell gives capabilities up when it starts the program"),
         Op::SetCapabilities(sets) => format!(
             "privileges+=(--inh-caps={} --ambient-caps={})",
             capabilities(&sets.inheritable),

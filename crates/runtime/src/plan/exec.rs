@@ -2,9 +2,9 @@
 //!
 //! In go the container's state and the process that is asked for; out comes the
 //! same kind of script as for a birth. An intermediate process enters the
-//! container's groups and namespaces and clones; so the new process is seen
-//! inside only when it has nothing of the host any more (CVE-2016-9962). Then it
-//! is confined and executes the program.
+//! container's groups and namespaces, becomes the user and gives its rights up;
+//! only then it clones. So the new process is seen inside when it has nothing of
+//! the host any more, neither files nor capabilities (CVE-2016-9962).
 
 use std::path::Path;
 
@@ -21,19 +21,32 @@ use crate::{Error, ExecRequest, State, View};
 /// [`Error::Config`] for a process that cannot be.
 pub fn plan(view: &View, state: &State, request: &ExecRequest) -> Result<Script, Error> {
     let process = &request.process;
-    let mut script = Script::default();
-    script.extend(birth(view, state, request));
-    script.extend(process::from_outside(view, process));
-    script.extend(super::rootfs::enter_root(view));
+    let group = group_of(state, request);
+
+    // Out of sight of the container's other processes.
+    let mut first = process::labels(process);
+    first.extend(cgroup::join(&group));
+    first.extend(enter(view));
+    first.extend(super::rootfs::enter_root(view));
     if view.own(Namespace::User) {
         let why = "Root of the user namespace does the rest";
-        script.push(Step::container(Op::BecomeRoot, why));
+        first.push(Step::container(Op::BecomeRoot, why));
     }
-    script.extend(process::session(view, process, false));
-    script.extend(affinity(process));
-    script.extend(process::traits(view, process)?);
-    script.extend(process::labels(process));
-    script.extend(process::confine(view, process, false)?);
+    first.extend(process::keyring(view));
+    first.extend(process::terminal(process, false));
+    first.extend(affinity(process));
+    first.extend(process::traits(view, process)?);
+    first.extend(process::become_user(process));
+    first.push(process::keep_capabilities(view, process));
+
+    // Among them.
+    let mut script = Script::default();
+    script.extend(birth(state, &group, first));
+    script.extend(process::from_outside(view, process));
+    let why = "No signal of the caller's terminal reaches it";
+    script.push(Step::container(Op::NewSession, why));
+    script.extend(process::control_terminal(process));
+    script.extend(process::last_steps(view, process, false)?);
     Ok(script)
 }
 
@@ -58,19 +71,14 @@ fn group_of(state: &State, request: &ExecRequest) -> kernel::cgroup::Group {
     group
 }
 
-fn birth(view: &View, state: &State, request: &ExecRequest) -> [Step; 2] {
+fn birth(state: &State, group: &kernel::cgroup::Group, first: Vec<Step>) -> [Step; 2] {
     let hold = Op::HoldProcess {
         pid: state.pid,
         start_time: state.start_time,
     };
-    let group = group_of(state, request);
     let clone = Clone3 {
         new: Vec::new(),
-        first: cgroup::join(&group)
-            .into_iter()
-            .map(|step| step.op)
-            .chain(enter(view))
-            .collect(),
+        first: first.into_iter().map(|step| step.op).collect(),
         cgroup: group.unified().map(|directory| directory.path.clone()),
     };
     [
@@ -87,13 +95,13 @@ fn birth(view: &View, state: &State, request: &ExecRequest) -> [Step; 2] {
 
 /// The container's namespaces. The user namespace last: what it does not own can only be entered
 /// with the host's rights.
-fn enter(view: &View) -> Vec<Op> {
+fn enter(view: &View) -> Vec<Step> {
     let joined = view.join.iter().map(|(kind, _)| kind);
     let all = view.new.iter().chain(joined).copied();
     let (user, others): (Vec<_>, Vec<_>) = all.partition(|kind| *kind == Namespace::User);
     let lists = [others, user].into_iter().filter(|list| !list.is_empty());
     lists
-        .map(|namespaces| Op::JoinHeld { namespaces })
+        .map(|namespaces| Step::container(Op::JoinHeld { namespaces }, "Into the container"))
         .collect()
 }
 

@@ -117,7 +117,7 @@ fn birth(view: &View) -> Result<Script, Error> {
     script.extend(
         view.process
             .into_iter()
-            .flat_map(|process| process::session(view, process, true)),
+            .flat_map(|process| process::session(view, process)),
     );
     script.extend(mounts::finish_dev(view)?);
     script.extend(rootfs::protect(view)?);
@@ -126,7 +126,7 @@ fn birth(view: &View) -> Result<Script, Error> {
     match view.process {
         Some(process) => {
             script.extend(process::traits(view, process)?);
-            script.extend(process::confine(view, process, true)?);
+            script.extend(process::confine(view, process)?);
         }
         None => script.extend(process::nothing_to_run()),
     }
@@ -213,6 +213,7 @@ mod tests {
     fn a_birth_has_this_order() {
         insta::assert_snapshot!(order(&bundle(true, false)), @r"
         host clone
+        inside link-up
         inside set-propagation
         inside bind-root
         inside mount
@@ -227,6 +228,7 @@ mod tests {
         inside set-umask
         inside limit-capabilities
         inside change-directory
+        inside find-home
         inside set-user
         inside find-program
         inside close-on-exec

@@ -1,7 +1,7 @@
 //! The process: who it is, what it may do, and its last steps before the program.
 //!
 //! In goes `process` of `config.json`, of a container or of an exec request; out
-//! come steps. The order is the security: see [`confine`]. config.md, Process;
+//! come steps. The order is the security: see [`confine`] and [`keep_capabilities`]. config.md, Process;
 //! config-linux.md, Seccomp, Personality, Memory policy.
 
 use std::collections::HashSet;
@@ -46,30 +46,44 @@ fn limits(process: &Process) -> Vec<Op> {
     process.rlimits().iter().flatten().map(limit).collect()
 }
 
-/// Container side: a session and a terminal.
-pub fn session(view: &View, process: &Process, console: bool) -> Vec<Step> {
-    let mut steps = vec![Step::container(
-        Op::NewSession,
-        "No signal of the caller's terminal reaches it",
-    )];
-    if !view.attach.no_new_keyring {
-        let op = Op::NewKeyring {
-            name: format!("_ses.{}", view.id),
-        };
-        steps.push(Step::container(op, "The host's keys stay out of reach"));
-    }
-    if process.terminal().unwrap_or(false) {
-        let size = process
-            .console_size()
-            .map(|size| (size.height() as u16, size.width() as u16));
-        let op = Op::OpenTerminal {
-            size,
-            uid: process.user().uid(),
-            console,
-        };
-        steps.push(Step::container(op, "A terminal of the container's own"));
-    }
+/// Container side: a session, a keyring and a terminal.
+pub fn session(view: &View, process: &Process) -> Vec<Step> {
+    let why = "No signal of the caller's terminal reaches it";
+    let mut steps = vec![Step::container(Op::NewSession, why)];
+    steps.extend(keyring(view));
+    steps.extend(terminal(process, true));
+    steps.extend(control_terminal(process));
     steps
+}
+
+/// Container side: a session keyring.
+pub fn keyring(view: &View) -> Option<Step> {
+    let name = format!("_ses.{}", view.id);
+    let step = || Step::container(Op::NewKeyring { name }, "The host's keys stay out of reach");
+    (!view.attach.no_new_keyring).then(step)
+}
+
+/// Container side: a terminal, shown at `/dev/console` to the first process.
+pub fn terminal(process: &Process, console: bool) -> Option<Step> {
+    if !process.terminal().unwrap_or(false) {
+        return None;
+    }
+    let size = process
+        .console_size()
+        .map(|size| (size.height() as u16, size.width() as u16));
+    let op = Op::OpenTerminal {
+        size,
+        uid: process.user().uid(),
+        console,
+    };
+    Some(Step::container(op, "A terminal of the container's own"))
+}
+
+/// Container side, in the new session: the terminal that was opened is the session's.
+pub fn control_terminal(process: &Process) -> Option<Step> {
+    let why = "Its keys and its end reach the program";
+    let wanted = process.terminal().unwrap_or(false);
+    wanted.then(|| Step::container(Op::ControlTerminal, why))
 }
 
 /// Container side: scheduling and other traits that need the rights of root.
@@ -205,42 +219,68 @@ fn memory_policy(policy: &oci_spec::runtime::LinuxMemoryPolicy) -> Result<Op, Er
 /// no_new_privs that is everything; without it the seccomp filter can only be loaded with
 /// `CAP_SYS_ADMIN`, so the capabilities go right after it. Hooks and the program, which come from
 /// the image, always run with no more than the bundle allows.
-pub fn confine(view: &View, process: &Process, started: bool) -> Result<Vec<Step>, Error> {
-    let no_new_privileges = process.no_new_privileges().unwrap_or(false);
-    let filter = seccomp::steps(view)?;
-    let early = no_new_privileges || filter.is_empty();
-    let inside = Step::container;
-    let wanted = Wanted::of(process);
+pub fn confine(view: &View, process: &Process) -> Result<Vec<Step>, Error> {
+    let mut steps = become_user(process);
+    steps.extend(last_steps(view, process, true)?);
+    Ok(steps)
+}
 
-    let mut steps = Vec::new();
+/// Container side: what root has to do for the program, up to the change of the user.
+pub fn become_user(process: &Process) -> Vec<Step> {
     let mask = process.user().umask().unwrap_or(0o022);
-    steps.push(inside(
-        Op::SetUmask { mask },
-        "What others may not do with its new files",
-    ));
-    steps.push(inside(
-        Op::LimitCapabilities {
-            bounding: wanted.bounding,
-        },
-        "No program can ever get what is not in the bounding set",
-    ));
+    let bounding = Wanted::of(process).bounding;
     let path = Inside::new(process.cwd().as_path());
-    steps.push(inside(
-        Op::ChangeDirectory { path },
-        "Where the program starts",
-    ));
-    steps.extend(find_home(process));
-    steps.push(inside(set_user(process), "The program's user"));
-    steps.push(inside(
-        find_program(process),
-        "Say now if it cannot be started",
-    ));
+    let mut ops = vec![
+        (
+            Op::SetUmask { mask },
+            "What others may not do with its new files",
+        ),
+        (
+            Op::LimitCapabilities { bounding },
+            "No program can ever get what is not in the bounding set",
+        ),
+        (Op::ChangeDirectory { path }, "Where the program starts"),
+    ];
+    ops.extend(find_home(process).map(|op| (op, "Its environment names no HOME")));
+    ops.push((set_user(process), "The program's user"));
+    let step = |(op, why)| Step::container(op, why);
+    ops.into_iter().map(step).collect()
+}
+
+/// Container side: what a further process keeps when it becomes visible to the container's other
+/// processes. Nothing that the program does not get, but for two steps that are still to come.
+pub fn keep_capabilities(view: &View, process: &Process) -> Step {
+    let Wanted { sets, .. } = Wanted::of(process);
+    let mut names = [sets.effective, sets.permitted, sets.inheritable].concat();
+    if filters_late(view, process) {
+        names.push("CAP_SYS_ADMIN".into());
+    }
+    if process
+        .rlimits()
+        .as_ref()
+        .is_some_and(|limits| !limits.is_empty())
+    {
+        names.push("CAP_SYS_RESOURCE".into());
+    }
+    let why = "Who can trace it in the container gains nothing";
+    Step::container(Op::KeepCapabilities { names }, why)
+}
+
+/// Without no_new_privs a filter needs `CAP_SYS_ADMIN`, and so comes before the capabilities go.
+fn filters_late(view: &View, process: &Process) -> bool {
+    view.seccomp.is_some() && !process.no_new_privileges().unwrap_or(false)
+}
+
+/// Container side, as the program's user: the rest, up to the program.
+pub fn last_steps(view: &View, process: &Process, started: bool) -> Result<Vec<Step>, Error> {
+    let filter = seccomp::steps(view)?;
+    let inside = Step::container;
     let sockets = view.attach.activation.sockets;
     let keep = view.attach.preserve_fds.saturating_add(sockets);
-    steps.push(inside(
-        Op::CloseOnExec { keep },
-        "Nothing of the host is left open",
-    ));
+    let mut steps = vec![
+        inside(find_program(process), "Say now if it cannot be started"),
+        inside(Op::CloseOnExec { keep }, "Nothing of the host is left open"),
+    ];
     if view.attach.die_with_creator {
         let why = "It does not outlive whoever keeps it";
         steps.push(inside(Op::DieWithCreator, why));
@@ -249,21 +289,23 @@ pub fn confine(view: &View, process: &Process, started: bool) -> Result<Vec<Step
         steps.extend(limits(process).into_iter().map(|op| inside(op, LIMIT)));
     }
     let give_up = inside(
-        Op::SetCapabilities(wanted.sets),
+        Op::SetCapabilities(Wanted::of(process).sets),
         "No more than the program needs",
     );
-    let never_again =
-        no_new_privileges.then(|| inside(Op::NoNewPrivileges, "Set-user-id programs give nothing"));
+    let never_again = process
+        .no_new_privileges()
+        .unwrap_or(false)
+        .then(|| inside(Op::NoNewPrivileges, "Set-user-id programs give nothing"));
     let waiting = started.then(|| inside(Op::AwaitStart, "Created; the program starts when told"));
-    if early {
+    if filters_late(view, process) {
+        steps.extend(waiting);
+        steps.extend(filter);
+        steps.push(give_up);
+    } else {
         steps.push(give_up);
         steps.extend(never_again);
         steps.extend(waiting);
         steps.extend(filter);
-    } else {
-        steps.extend(waiting);
-        steps.extend(filter);
-        steps.push(give_up);
     }
     if started {
         steps.extend(hooks::start_container(view));
@@ -350,7 +392,7 @@ fn set_user(process: &Process) -> Op {
 }
 
 /// Engines leave `HOME` to the runtime, as runc sets it.
-fn find_home(process: &Process) -> Option<Step> {
+fn find_home(process: &Process) -> Option<Op> {
     let uid = process.user().uid();
     let given = |variable: &String| {
         variable
@@ -358,7 +400,7 @@ fn find_home(process: &Process) -> Option<Step> {
             .is_some_and(|home| !home.is_empty())
     };
     let missing = !process.env().iter().flatten().any(given);
-    missing.then(|| Step::container(Op::FindHome { uid }, "Its environment names no HOME"))
+    missing.then_some(Op::FindHome { uid })
 }
 
 fn find_program(process: &Process) -> Op {
