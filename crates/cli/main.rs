@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 mod args;
 mod commands;
+mod hint;
 mod obtain;
 mod options;
 mod output;

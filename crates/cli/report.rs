@@ -149,10 +149,7 @@ fn print(error: &anyhow::Error, level: Level) {
         "lighter: {}",
         sentence(error.chain().map(ToString::to_string))
     );
-    let hints = error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<kernel::Error>()?.hint());
-    for hint in hints {
+    for hint in crate::hint::of(error) {
         eprintln!("hint: {hint}");
     }
     if level == Level::Debug {

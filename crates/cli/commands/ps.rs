@@ -213,7 +213,7 @@ pub fn row(container: &Summary, whole: bool, now: Timestamp) -> Value {
         "Names": container.name,
         "Networks": networks.join(","),
         "Platform": null,
-        "Ports": container::ports(&container.ports, &container.exposed),
+        "Ports": container::ports_now(container),
         "RunningFor": units::ago(container.created),
         "Size": "0B",
         "State": container.status.word(),

@@ -28,11 +28,16 @@ pub fn run(args: Args, global: &Global) -> Result<ExitCode> {
         force: args.force,
         volumes: args.volumes,
     };
-    report::each(&args.containers, |name| match engine.remove(name, how) {
-        Err(error @ engine::Error::NoSuchContainer(_)) if args.force => {
-            global.note(error);
-            Ok(())
+    let mut each = report::Each::default();
+    for name in &args.containers {
+        match engine.remove(name, how) {
+            Err(error @ engine::Error::NoSuchContainer(_)) if args.force => global.note(error),
+            result => {
+                if each.check(result).is_some() {
+                    crate::output::line(name)?;
+                }
+            }
         }
-        result => result.map(drop),
-    })
+    }
+    Ok(each.code())
 }

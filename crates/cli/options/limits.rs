@@ -121,7 +121,8 @@ impl LimitOptions {
                 .iter()
                 .map(|text| ulimit(text))
                 .collect::<Result<_>>()?,
-            shm_size: size("--shm-size", self.shm_size.as_deref())?,
+            // Zero is docker's word for the default; for tmpfs it is no limit at all.
+            shm_size: size("--shm-size", self.shm_size.as_deref())?.filter(|size| *size > 0),
             oom_score_adj: self.oom_score_adj.map(oom_score).transpose()?,
         })
     }

@@ -50,8 +50,17 @@ struct Port {
 /// Ports of one address and protocol, which may form ranges.
 type Group = (Option<IpAddr>, &'static str);
 
+/// The PORTS column: a container that does not run has none.
+pub fn ports_now(summary: &Summary) -> String {
+    let exposed = match summary.pid {
+        Some(_) => summary.exposed.as_slice(),
+        None => &[],
+    };
+    ports(&summary.ports, exposed)
+}
+
 /// `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`; neighbouring ports become a range.
-pub fn ports(bound: &[PortBinding], exposed: &[ExposedPort]) -> String {
+fn ports(bound: &[PortBinding], exposed: &[ExposedPort]) -> String {
     let mut ports: Vec<Port> = bound.iter().flat_map(reached).collect();
     let hidden = exposed.iter().filter(|port| {
         !bound

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use network::Networks;
 use runtime::Container;
 
+use crate::config::RestartPolicy;
 use crate::disk::{self, Keep};
 use crate::find::{is_id, names_in, short};
 use crate::record::{FORMAT, Last, Record, State};
@@ -76,8 +77,15 @@ impl Engine {
             return Ok(None);
         };
         let error = format!(
-            "its monitor (process {}) was killed, and the container with it",
-            state.monitor.pid
+            "its monitor (process {}) was killed, and the container with it{}",
+            state.monitor.pid,
+            match record.config.restart {
+                RestartPolicy::No => String::new(),
+                _ => format!(
+                    ", so nobody restarts it (lighter start {} does)",
+                    record.name
+                ),
+            }
         );
         if record.config.auto_remove {
             self.erase(&record.id, true)?;

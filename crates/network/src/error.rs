@@ -11,7 +11,7 @@ use kernel::netlink::Cidr;
 #[non_exhaustive]
 pub enum Error {
     /// There is no such network.
-    #[error("network {0} not found")]
+    #[error("network {0} not found (`lighter network ls` lists them)")]
     NotFound(String),
     /// A network of this name exists.
     #[error("network with name {0} already exists")]

@@ -140,7 +140,7 @@ fn row(
         "Status": container::status(summary, now),
         "Health": summary.health.map_or("", |health| health.word()),
         "ExitCode": summary.exit_code.unwrap_or(0),
-        "Ports": container::ports(&summary.ports, &summary.exposed),
+        "Ports": container::ports_now(summary),
         "Publishers": publishers,
     })
 }

@@ -58,8 +58,8 @@ pub(super) struct Run {
     held: Held,
 }
 
-/// After so long without anything to do a monitor makes itself small.
-const QUIET: Duration = Duration::from_secs(1);
+/// After so long without anything to do a monitor makes itself small: less than the pause between two health checks.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// A health check at work.
 struct Watched {

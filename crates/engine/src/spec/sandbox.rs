@@ -14,7 +14,8 @@ use crate::config::{ContainerConfig, NamespaceMode, NetworkMode, UserNamespace};
 use crate::find::short;
 use crate::{Error, Result};
 
-/// docker's set without MKNOD and NET_RAW: ping works by `ping_group_range`, and nodes are handed in.
+/// docker's set without MKNOD and NET_RAW: nodes are handed in, and `ping_group_range` is for those ping programs that use
+/// a datagram socket (iputils does, Debian's busybox does not).
 const DEFAULT: [Capability; 12] = [
     Capability::Chown,
     Capability::DacOverride,
