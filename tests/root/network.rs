@@ -766,3 +766,135 @@ fn a_network_of_the_same_name_is_another_network() {
         host.lighter(["network", "rm", "net"]).success();
     }
 }
+
+#[test]
+fn what_joins_and_leaves_while_it_runs_is_shown_at_once() {
+    let Some(host) = ready() else { return };
+    for network in ["red", "blue"] {
+        host.lighter(["network", "create", network]).success();
+    }
+    serve(&host, "web", "--network red -p 8080:80");
+    let hosts = || {
+        let own = inside(&host, "web", "grep web /etc/hosts").success();
+        own.lines().len()
+    };
+    let networks = || {
+        let format = "{{.Networks}} {{.Ports}}";
+        host.lighter(["ps", "--format", format])
+            .success()
+            .text()
+            .to_owned()
+    };
+    host.lighter(["network", "connect", "blue", "web"])
+        .success();
+    assert_eq!(hosts(), 2, "in /etc/hosts");
+    assert_eq!(networks(), "red,blue 0.0.0.0:8080->80/tcp");
+
+    // What it went out by goes: the other network takes that over, published ports too.
+    host.lighter(["network", "disconnect", "red", "web"])
+        .success();
+    assert_eq!(hosts(), 1, "in /etc/hosts");
+    assert_eq!(networks(), "blue 0.0.0.0:8080->80/tcp");
+    let route = inside(&host, "web", "ip route show default").success();
+    assert!(
+        route.stdout.contains(&gateway(&host, "blue")),
+        "{}",
+        route.stdout
+    );
+    assert_eq!(get(&host, "127.0.0.1:8080"), Ok("web".into()));
+
+    host.lighter(["network", "disconnect", "blue", "web"])
+        .success();
+    assert_eq!(networks(), "");
+    assert!(blocked(&get(&host, "127.0.0.1:8080")));
+    host.lighter(["network", "connect", "red", "web"]).success();
+    let route = inside(&host, "web", "ip route show default").success();
+    assert!(
+        route.stdout.contains(&gateway(&host, "red")),
+        "{}",
+        route.stdout
+    );
+}
+
+#[test]
+fn a_link_is_known_to_the_one_who_has_it() {
+    let Some(host) = ready() else { return };
+    host.lighter(["network", "create", "net"]).success();
+    serve(&host, "web", "--network net");
+    for (name, link) in [("one", "web:shop"), ("two", "web")] {
+        let run = ["run", "-d", "--name", name, "--network", "net", "--link", link];
+        host.lighter(run.into_iter().chain([BUSYBOX, "sleep", "1000"]))
+            .success();
+    }
+    let fetch = |from: &str, name: &str| {
+        let script = format!("timeout 3 wget -q -O- http://{name}/index.html");
+        inside(&host, from, &script)
+    };
+    assert_eq!(fetch("one", "shop").success().text(), "web");
+    assert_eq!(fetch("one", "web").success().text(), "web");
+    assert_eq!(fetch("two", "web").success().text(), "web");
+    assert_ne!(fetch("two", "shop").code, 0, "another container's alias");
+}
+
+#[test]
+fn a_udp_client_reaches_who_has_the_port_now() {
+    let Some(host) = ready() else { return };
+    if skipped(&[Need::Program("python3")]) {
+        return;
+    }
+    let answer = |name: &str| {
+        let line = ["run", "-d", "--name", name, "-p", "5353:53/udp", BUSYBOX];
+        host.lighter(line.into_iter().chain(["sleep", "1000"]))
+            .success();
+        let server = "import socket
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.bind(('', 53))
+while True: udp.sendto(b'NAME', udp.recvfrom(9)[1])";
+        beside(&host, name, &server.replace("NAME", name))
+    };
+    // The same client, from the same port: for the kernel that is one connection that never ends.
+    let ask = || {
+        support::eventually("an answer", 10, || {
+            let client = "import socket
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.bind(('127.0.0.1', 40000)); udp.settimeout(1)
+udp.sendto(b'who?', ('127.0.0.1', 5353)); print(udp.recv(9).decode())";
+            let mut command = host.command("python3");
+            command.args(["-c", client]);
+            let output = Output::of(command);
+            (!output.text().is_empty()).then(|| output.text().to_owned())
+        })
+    };
+    let _one = answer("one");
+    assert_eq!(ask(), "one");
+    host.lighter(["rm", "-f", "one"]).success();
+    // Somebody keeps the first one's address busy, so that the second has another.
+    host.lighter(["run", "-d", BUSYBOX, "sleep", "1000"])
+        .success();
+    let _two = answer("two");
+    assert_eq!(ask(), "two");
+}
+
+#[test]
+fn a_legacy_firewall_that_forwards_nothing_is_told_of() {
+    let Some(host) = ready() else { return };
+    if skipped(&[Need::Program("iptables-legacy")]) {
+        return;
+    }
+    host.lighter(["network", "create", "net"]).success();
+    host.shell("iptables-legacy -P FORWARD DROP").success();
+    let run = ["run", "--rm", "--network", "net", BUSYBOX, "true"];
+    let told = host.lighter(run).success();
+    let command = told
+        .stderr
+        .split('`')
+        .nth(1)
+        .expect("there is a command to type");
+    host.shell(command).success();
+    assert_eq!(host.lighter(run).success().stderr, "", "after {command}");
+
+    let neighbour = host.neighbour();
+    serve(&host, "web", "--network net -p 8080:80");
+    assert_eq!(
+        get_from(&host, &neighbour, "192.0.2.1:8080"),
+        Ok("web".into())
+    );
+}

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::ps::filters;
 use crate::args::Global;
-use crate::options::pairs;
+use crate::options::{link, pairs};
 use crate::output::{self, Table, units};
 use crate::report::{self, Each};
 
@@ -62,6 +62,9 @@ struct Connect {
     /// IPv6 address (e.g., "2001:db8::33")
     #[arg(long)]
     ip6: Option<Ipv6Addr>,
+    /// Add link to another container
+    #[arg(long, value_name = "CONTAINER[:ALIAS]")]
+    link: Vec<String>,
     #[arg(value_name = "NETWORK")]
     network: String,
     #[arg(value_name = "CONTAINER")]
@@ -198,6 +201,7 @@ fn connect(args: Connect, global: &Global) -> Result<ExitCode> {
         ipv4: args.ip,
         ipv6: args.ip6,
         gateway_priority: args.gw_priority,
+        links: args.link.iter().map(|text| link(text)).collect(),
         ..NetworkAttachment::default()
     };
     global

@@ -29,6 +29,7 @@ pub use creation::{CreationOptions, Made};
 pub use environment::{environment, pairs};
 pub use life::{restart_policy, stop_timeout};
 pub use limits::LimitOptions;
+pub use network::link;
 pub use registry::RegistryOptions;
 
 /// Options for the container that is made.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result, anyhow, bail};
 use engine::ContainerConfig;
-use engine::config::{Dns, ExtraHost, NetworkAttachment, NetworkMode};
+use engine::config::{Dns, ExtraHost, Link, NetworkAttachment, NetworkMode};
 
 use super::values;
 
@@ -18,6 +18,9 @@ pub struct NetworkOptions {
     /// Add network-scoped alias for the container
     #[arg(long, alias = "net-alias", value_name = "NAME")]
     network_alias: Vec<String>,
+    /// Add link to another container
+    #[arg(long, value_name = "CONTAINER[:ALIAS]")]
+    link: Vec<String>,
     /// IPv4 address (e.g., 172.30.100.104)
     #[arg(long)]
     ip: Option<Ipv4Addr>,
@@ -94,6 +97,7 @@ impl NetworkOptions {
     /// Options outside `--network` belong to the first network.
     fn complete(&self, mut networks: Vec<NetworkAttachment>) -> Result<Vec<NetworkAttachment>> {
         let alone = self.network_alias.is_empty()
+            && self.link.is_empty()
             && self.ip.is_none()
             && self.ip6.is_none()
             && self.mac_address.is_none();
@@ -117,6 +121,7 @@ impl NetworkOptions {
             return Err(twice("--mac-address"));
         }
         first.aliases.extend(self.network_alias.iter().cloned());
+        first.links.extend(self.link.iter().map(|text| link(text)));
         first.ipv4 = self.ip.or(first.ipv4);
         first.ipv6 = self.ip6.or(first.ipv6);
         first.mac = self
@@ -136,11 +141,11 @@ impl NetworkOptions {
             NetworkMode::Host => "the host's network",
             NetworkMode::Container(_) => "another container's network",
         };
-        let named = !self.network_alias.is_empty();
+        let named = !self.network_alias.is_empty() || !self.link.is_empty();
         let addressed = self.ip.is_some() || self.ip6.is_some() || self.mac_address.is_some();
         if named || addressed {
             bail!(
-                "conflicting options: an address or alias cannot be given to a container with {what}"
+                "conflicting options: an address, alias or link cannot be given to a container with {what}"
             );
         }
         if matches!(mode, NetworkMode::Container(_)) {
@@ -198,6 +203,15 @@ fn attachment(text: &str) -> Result<NetworkAttachment> {
         bail!("invalid argument {text:?} for \"--network\": name is required");
     }
     Ok(attachment)
+}
+
+/// `CONTAINER` or `CONTAINER:ALIAS`.
+pub fn link(text: &str) -> Link {
+    let (target, alias) = text.split_once(':').unwrap_or((text, text));
+    Link {
+        target: target.trim_start_matches('/').into(),
+        alias: alias.into(),
+    }
 }
 
 /// Six bytes in hexadecimal, in the form that is kept.

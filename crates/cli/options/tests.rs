@@ -490,7 +490,7 @@ fn networks() {
 fn networks_that_are_refused() {
     insta::assert_snapshot!(refused(&["--network", "a", "--network", "host"]), @"network host cannot be combined with others");
     insta::assert_snapshot!(refused(&["--network", "container:"]), @"invalid container format container:<name|id>");
-    insta::assert_snapshot!(refused(&["--network", "host", "--ip", "1.2.3.4"]), @"conflicting options: an address or alias cannot be given to a container with the host's network");
+    insta::assert_snapshot!(refused(&["--network", "host", "--ip", "1.2.3.4"]), @"conflicting options: an address, alias or link cannot be given to a container with the host's network");
     insta::assert_snapshot!(refused(&["--network", "container:a", "--hostname", "b"]), @"conflicting options: --hostname, --dns and --add-host cannot be used with another container's network");
     insta::assert_snapshot!(refused(&["--network", "alias=x"]), @r#"invalid argument "alias=x" for "--network": name is required"#);
     insta::assert_snapshot!(refused(&["--mac-address", "1:2:3"]), @"1:2:3 is not a valid mac address");

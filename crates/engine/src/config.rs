@@ -253,6 +253,18 @@ pub struct NetworkAttachment {
     pub interface: Option<String>,
     /// The network with the highest number gives the default route.
     pub gateway_priority: i32,
+    /// Names for others on the network that only this container knows (`--link`).
+    #[serde(default)]
+    pub links: Vec<Link>,
+}
+
+/// A name for another container that only one container knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// A name of the other on the network.
+    pub target: String,
+    /// What this container calls it.
+    pub alias: String,
 }
 
 /// Transport protocol of a port.

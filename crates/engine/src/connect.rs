@@ -9,7 +9,7 @@ use crate::config::{NetworkAttachment, NetworkMode};
 use crate::disk::{self, Keep};
 use crate::find::Observed;
 use crate::record::Record;
-use crate::{Engine, Error, Result, networking, process};
+use crate::{Engine, Error, Result, etc, networking, process};
 
 impl Engine {
     /// The networks of this pair of directories.
@@ -38,8 +38,10 @@ impl Engine {
         }
         if seen.status.is_up() {
             let wish = networking::wish(&attachment, &record.name)?;
-            self.all_networks()
+            let endpoint = self
+                .all_networks()
                 .connect(&id, first_process(&seen)?, wish)?;
+            etc::add_to_hosts(&record, &self.paths.container(&id), &endpoint)?;
         }
         joined.push(attachment);
         record.config.network = NetworkMode::Bridged;
@@ -47,7 +49,7 @@ impl Engine {
         self.write_wish(&record)
     }
 
-    /// Leaves a network.
+    /// Leaves a network. Must be called from a process with one thread.
     pub fn network_disconnect(&self, who: &str, network: &str) -> Result<()> {
         let id = self.resolve(who)?;
         let _lock = self.lock(&id)?;
@@ -65,7 +67,10 @@ impl Engine {
             ));
         }
         if seen.status.is_up() {
-            self.all_networks().disconnect(&id, &name)?;
+            let endpoint = self
+                .all_networks()
+                .disconnect(&id, first_process(&seen)?, &name)?;
+            etc::take_from_hosts(&record, &self.paths.container(&id), &endpoint)?;
         }
         if joined.is_empty() {
             record.config.network = NetworkMode::None;

@@ -16,7 +16,7 @@ use crate::disk::{self, Keep};
 use crate::find::{check_name, short};
 use crate::record::{FORMAT, Record};
 use crate::rootfs::{Layers, Rootfs};
-use crate::{Engine, Error, Result, etc, name};
+use crate::{Engine, Error, Result, etc, name, networking};
 
 /// A monitor that has told its clients the end is gone a moment later.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -110,7 +110,8 @@ impl Engine {
             config.hostname = Some(etc::host_name());
         }
         config.image.id = image.id.to_string();
-        let warnings = crate::validate::check(&config)?;
+        let mut warnings = crate::validate::check(&config)?;
+        warnings.extend(networking::warnings(&config, &self.all_networks())?);
         let snapshot = Snapshot::prepare(store, image, &paths.kept)?;
         let mut lower = snapshot.lower;
         if lower.is_empty() {

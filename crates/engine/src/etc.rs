@@ -1,9 +1,11 @@
 //! `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` of a container, written anew at each start.
 
+use std::fs::File;
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use network::Attached;
+use network::{Attached, Endpoint};
 use network::hosts::{self, Line, Resolution};
 
 use crate::config::{ContainerConfig, ExtraHost, NamespaceMode, NetworkMode};
@@ -79,19 +81,53 @@ fn hosts_text(record: &Record, network: Option<&Attached>) -> Result<String> {
         .iter()
         .map(|extra| line(extra, gateway))
         .collect::<Result<_>>()?;
-    let names = own_names(config, &record.id);
-    let addresses = endpoints
+    let own: Vec<Line> = endpoints
         .iter()
-        .flat_map(|endpoint| [endpoint.ipv4, endpoint.ipv6]);
-    let own: Vec<Line> = addresses
-        .flatten()
-        .map(|cidr| Line {
-            address: cidr.address,
-            names: names.clone(),
-        })
+        .flat_map(|endpoint| own_lines(record, endpoint))
         .collect();
     let ipv6 = endpoints.iter().any(|endpoint| endpoint.ipv6.is_some());
     Ok(hosts::hosts(&extra, &own, ipv6))
+}
+
+/// The container itself, at its addresses on one network.
+fn own_lines(record: &Record, endpoint: &Endpoint) -> Vec<Line> {
+    let names = own_names(&record.config, &record.id);
+    let line = |cidr: network::Cidr| Line {
+        address: cidr.address,
+        names: names.clone(),
+    };
+    endpoint.addresses().map(line).collect()
+}
+
+/// A running container has joined a network.
+pub(crate) fn add_to_hosts(
+    record: &Record,
+    paths: &ContainerPaths,
+    endpoint: &Endpoint,
+) -> Result<()> {
+    let text = hosts::lines(&own_lines(record, endpoint));
+    let path = paths.hosts();
+    // At the end of what is there: the container may have written into it.
+    File::options()
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(Error::path("write", &path))
+}
+
+/// A running container has left a network.
+pub(crate) fn take_from_hosts(
+    record: &Record,
+    paths: &ContainerPaths,
+    endpoint: &Endpoint,
+) -> Result<()> {
+    let gone = hosts::lines(&own_lines(record, endpoint));
+    let path = paths.hosts();
+    let text = std::fs::read_to_string(&path).map_err(Error::path("read", &path))?;
+    let kept = text
+        .split_inclusive('\n')
+        .filter(|line| !gone.split_inclusive('\n').any(|gone| gone == *line));
+    readable(&path, &kept.collect::<String>())
 }
 
 fn line(extra: &ExtraHost, gateway: Option<IpAddr>) -> Result<Line> {

@@ -9,6 +9,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use network::Endpoint;
+
 use crate::disk::{self, read_json};
 use crate::list::Status;
 use crate::process;
@@ -24,6 +26,8 @@ pub(crate) struct Observed {
     pub(crate) record: Record,
     /// What runs.
     pub(crate) state: Option<State>,
+    /// Its places in networks while it runs.
+    pub(crate) endpoints: Vec<Endpoint>,
     /// How the last run went.
     pub(crate) last: Option<Last>,
     /// docker's state.
@@ -188,9 +192,14 @@ impl Engine {
             None if last.is_some() => Status::Exited,
             None => Status::Created,
         };
+        let endpoints = match status.is_up() {
+            true => self.all_networks().endpoints_of(id)?,
+            false => Vec::new(),
+        };
         Ok(Observed {
             record,
             state,
+            endpoints,
             last,
             status,
         })

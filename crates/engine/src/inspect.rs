@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use network::{Endpoint, Networks};
+use network::Endpoint;
 use serde_json::{Map, Value, json};
 
 use crate::config::{
@@ -13,7 +13,7 @@ use crate::config::{
 use crate::find::Observed;
 use crate::list::Status;
 use crate::record::Last;
-use crate::{Engine, Result, disk, spec};
+use crate::{Engine, Result, disk, networking, spec};
 
 /// What docker prints for a moment that has not been.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -101,15 +101,10 @@ impl Engine {
 
     fn network_settings(&self, seen: &Observed) -> Result<Value> {
         let up = seen.status.is_up();
-        let networks = Networks::open(self.paths.root(), self.paths.state());
-        let endpoints = if up {
-            networks.endpoints_of(&seen.record.id)?
-        } else {
-            Vec::new()
-        };
-        let ports = match &seen.state {
-            Some(state) if up => bound(&state.ports, &seen.record.config),
-            _ => Map::new(),
+        let endpoints = &seen.endpoints;
+        let ports = match up {
+            true => bound(&networking::bound_ports(endpoints), &seen.record.config),
+            false => Map::new(),
         };
         let first = endpoints.first();
         let text = |value: Option<String>| value.unwrap_or_default();
@@ -126,14 +121,14 @@ impl Engine {
             "GlobalIPv6Address": text(first.and_then(|endpoint| endpoint.ipv6).map(|cidr| cidr.address.to_string())),
             "GlobalIPv6PrefixLen": first.and_then(|endpoint| endpoint.ipv6).map_or(0, |cidr| cidr.prefix),
             "MacAddress": text(first.map(|endpoint| endpoint.mac.to_string())),
-            "Networks": self.networks(seen, &endpoints),
+            "Networks": self.networks(seen, endpoints),
         }))
     }
 
     fn networks(&self, seen: &Observed, endpoints: &[Endpoint]) -> Map<String, Value> {
         let config = &seen.record.config;
         let mut networks = Map::new();
-        for attachment in crate::networking::attachments(config) {
+        for attachment in networking::attachments(config) {
             let endpoint = endpoints
                 .iter()
                 .find(|endpoint| endpoint.network == attachment.network);

@@ -50,6 +50,31 @@ pub(crate) fn attachments(config: &ContainerConfig) -> Vec<NetworkAttachment> {
     config.networks.clone()
 }
 
+/// What keeps packets from its networks, when that is not ours to change.
+pub(crate) fn warnings(config: &ContainerConfig, networks: &Networks) -> Result<Vec<String>> {
+    if config.network != NetworkMode::Bridged {
+        return Ok(Vec::new());
+    }
+    let mut warnings = Vec::new();
+    for attachment in attachments(config) {
+        // One that is missing is told of when the container starts.
+        let Ok(network) = networks.find(&attachment.network) else {
+            continue;
+        };
+        let bridge = network.bridge;
+        let dropped = kernel::iptables::legacy_drops_forwarded(&bridge)
+            .map_err(Error::system("read the table of iptables-legacy"))?;
+        if dropped {
+            warnings.push(format!(
+                "iptables-legacy of this host drops what is forwarded, so network {} has no way out and none in; let it \
+                 pass with `iptables-legacy -I FORWARD -i {bridge} -j ACCEPT; iptables-legacy -I FORWARD -o {bridge} -j ACCEPT`",
+                attachment.network
+            ));
+        }
+    }
+    Ok(warnings)
+}
+
 /// The steps that make its network.
 pub(crate) fn steps(config: &ContainerConfig, attached: Option<&Attached>) -> Vec<Step> {
     match (&config.network, attached) {
@@ -86,6 +111,11 @@ pub(crate) fn wish(attachment: &NetworkAttachment, name: &str) -> Result<Wish> {
         mac,
         interface: attachment.interface.clone(),
         last: Vec::new(),
+        links: attachment
+            .links
+            .iter()
+            .map(|link| (link.alias.clone(), link.target.clone()))
+            .collect(),
         gateway_priority: attachment.gateway_priority,
     })
 }
@@ -129,8 +159,8 @@ fn publish(port: &PortBinding) -> Publish {
 }
 
 /// Published ports as they are, in the engine's words.
-pub(crate) fn bound_ports(attached: &Attached) -> Vec<PortBinding> {
-    let binding = |port: network::Published| PortBinding {
+pub(crate) fn bound_ports(endpoints: &[network::Endpoint]) -> Vec<PortBinding> {
+    let binding = |port: &network::Published| PortBinding {
         container_port: port.container_port,
         protocol: match port.protocol {
             network::Protocol::Tcp => Protocol::Tcp,
@@ -141,7 +171,8 @@ pub(crate) fn bound_ports(attached: &Attached) -> Vec<PortBinding> {
         host_port: Some(port.host_port),
         host_port_end: None,
     };
-    attached.ports().into_iter().map(binding).collect()
+    let ports = endpoints.iter().flat_map(|endpoint| &endpoint.ports);
+    ports.map(binding).collect()
 }
 
 /// Networks with addresses, in the engine's words.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ContainerConfig, PortBinding};
+use crate::config::ContainerConfig;
 use crate::health::Health;
 use crate::list::JoinedNetwork;
 
@@ -59,10 +59,6 @@ pub(crate) struct State {
     pub(crate) restart_count: u32,
     /// How the run before a restart ended.
     pub(crate) before: Option<Last>,
-    /// Networks with addresses.
-    pub(crate) networks: Vec<JoinedNetwork>,
-    /// Ports as they are bound.
-    pub(crate) ports: Vec<PortBinding>,
     /// Health, when there is a check.
     pub(crate) health: Option<Health>,
 }

@@ -6,7 +6,6 @@
 use std::fs::File;
 
 use jiff::Timestamp;
-use network::Networks;
 use runtime::Container;
 
 use crate::config::RestartPolicy;
@@ -14,7 +13,7 @@ use crate::disk::{self, Keep};
 use crate::find::{is_id, names_in, short};
 use crate::record::{FORMAT, Last, Record, State};
 use crate::shared::Held;
-use crate::{Engine, Error, Repaired, Result};
+use crate::{Engine, Error, Repaired, Result, networking};
 
 impl Engine {
     /// Looks at every container that has something under state.
@@ -24,7 +23,7 @@ impl Engine {
             self.repaired.extend(what);
         }
         let alive = names_in(&self.paths.active(), is_id)?;
-        Networks::open(self.paths.root(), self.paths.state())
+        self.all_networks()
             .repair(&alive.into_iter().collect())?;
         if !self.paths.booted().exists() {
             self.repair_after_boot()?;
@@ -67,6 +66,7 @@ impl Engine {
     fn bury(&self, record: &Record) -> Result<Option<Repaired>> {
         let paths = self.paths.container(&record.id);
         let state = disk::read_json::<State>(&paths.state()).unwrap_or_default();
+        let networks = networking::joined(&self.all_networks().endpoints_of(&record.id)?);
         self.undo(&record.id)?;
         self.release_shared(record, Held::default())?;
         let Some(state) = state else {
@@ -100,7 +100,7 @@ impl Engine {
                 restart_count: state.restart_count,
                 error: Some(error.clone()),
                 health: state.health,
-                networks: state.networks,
+                networks,
             };
             disk::replace_json(&paths.last(), &last, Keep::Durable)?;
         }
@@ -119,7 +119,7 @@ impl Engine {
             Err(runtime::Error::Missing { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        Networks::open(self.paths.root(), self.paths.state()).detach(id)?;
+        self.all_networks().detach(id)?;
         Ok(())
     }
 

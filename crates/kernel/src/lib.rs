@@ -3,6 +3,7 @@
 mod baton;
 pub mod caps;
 pub mod cgroup;
+pub mod conntrack;
 mod copy;
 pub mod device_program;
 pub mod error;
@@ -11,6 +12,7 @@ pub mod home;
 pub mod hook;
 pub mod init;
 pub mod interrupt;
+pub mod iptables;
 pub mod keeper;
 mod manual;
 pub mod mount;

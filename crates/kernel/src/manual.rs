@@ -84,6 +84,7 @@ impl Op {
             | Op::FirewallDelete { .. }
             | Op::ForwardAllow { .. }
             | Op::ForwardForget { .. } => &["nft(8)"],
+            Op::ConnectionsForget { .. } => &["conntrack(8)"],
             Op::WriteFile { .. } => &["open(2)", "write(2)"],
             Op::Remove { .. } => &["unlink(2)"],
         }

@@ -455,6 +455,15 @@ pub enum Op {
         /// The table's name.
         table: String,
     },
+    /// Forget the connections to a port of this host, so that their next packet meets the firewall as it is now.
+    ///
+    /// An established flow keeps the translation of its first packet. conntrack(8).
+    ConnectionsForget {
+        /// The protocol's number: 17 for UDP.
+        protocol: u8,
+        /// The port that was asked for, before any translation.
+        port: u16,
+    },
     /// Let a bridge's packets pass the chains of others that drop forwarded packets by policy.
     ///
     /// Docker and ufw set such a policy for `iptables`' FORWARD chain; an accept in a table of

@@ -16,7 +16,8 @@ use crate::namespace::{self, Namespace};
 use crate::op::{Device, Exec, IdMapping, Inside, MountSource, Op, Propagation, Tree};
 use crate::play::Child;
 use crate::{
-    caps, cgroup, home, hook, mount, netlink, nft, process, program, schedule, seccomp, tty,
+    caps, cgroup, conntrack, home, hook, mount, netlink, nft, process, program, schedule, seccomp,
+    tty,
 };
 
 type Result<T> = std::result::Result<T, Failure>;
@@ -302,6 +303,7 @@ fn run_network(op: &Op, actor: &mut Actor) -> Result<()> {
         Op::FirewallAdd { table, elements } => nft::have(table, elements)?,
         Op::FirewallRemove { table, elements } => nft::drop_elements(table, elements)?,
         Op::FirewallDelete { table } => nft::drop_table(table)?,
+        Op::ConnectionsForget { protocol, port } => conntrack::forget(*protocol, *port)?,
         Op::ForwardAllow { bridge } => nft::allow_forward(bridge)?,
         Op::ForwardForget { bridge } => nft::forget_forward(bridge)?,
         _ => return Err(Errno::INVAL.into()),

@@ -123,6 +123,7 @@ fn attempt_on_host(op: &Op) -> String {
         Op::FirewallAdd { table, .. } => format!("add to the firewall table {}", table.name),
         Op::FirewallRemove { table, .. } => format!("take out of the firewall table {table}"),
         Op::FirewallDelete { table } => format!("delete the firewall table {table}"),
+        Op::ConnectionsForget { port, .. } => format!("forget the connections to port {port}"),
         Op::ForwardAllow { bridge } | Op::ForwardForget { bridge } => {
             format!("change what is forwarded for the bridge {bridge}")
         }

@@ -4,6 +4,7 @@
 //! and the [`Step`]s that make it and take it down: pure functions of the lease.
 //! Read next: `bridge.rs` (the network's own steps), `firewall.rs`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,7 +14,7 @@ use kernel::{Op, Step};
 use serde::{Deserialize, Serialize};
 
 use crate::instance::mac;
-use crate::port::{Published, Reservation};
+use crate::port::{Protocol, Published, Reservation};
 use crate::{Network, bridge, dns, firewall};
 
 /// What a container wants of one network.
@@ -24,6 +25,8 @@ pub struct Wish {
     /// Names by which others on the network find it: its name, aliases, its service. The short id
     /// is added by itself.
     pub names: Vec<String>,
+    /// Names that only this container knows, each with the name on the network that it stands for.
+    pub links: BTreeMap<String, String>,
     /// A fixed IPv4 address.
     pub ipv4: Option<Ipv4Addr>,
     /// A fixed IPv6 address.
@@ -65,6 +68,9 @@ pub struct Endpoint {
     pub ports: Vec<Published>,
     /// Names by which others on the network find it.
     pub names: Vec<String>,
+    /// Names that only this container knows, each with the name on the network that it stands for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
 }
 
 impl Endpoint {
@@ -86,6 +92,18 @@ impl Endpoint {
         }
         steps.push(self.unplug());
         steps
+    }
+
+    /// Clients that go on asking a published UDP port reach whoever has it now.
+    pub(crate) fn forget_flows(&self) -> impl Iterator<Item = Step> {
+        let udp = |port: &&Published| port.protocol == Protocol::Udp;
+        self.ports.iter().filter(udp).map(|port| {
+            let forget = Op::ConnectionsForget {
+                protocol: port.protocol.number(),
+                port: port.host_port,
+            };
+            Step::host(forget, "who asked the one before is not led there for ever")
+        })
     }
 
     /// Pulls its cable out of the bridge.
@@ -144,18 +162,21 @@ impl Endpoint {
             Op::LinkUp { name: name.clone() },
             "the cable carries from now on",
         ));
-        steps.extend(self.gateways.iter().map(|gateway| {
-            let route = Route {
-                destination: None,
-                gateway: *gateway,
-                link: name.clone(),
-            };
-            Step::container(
-                Op::RouteAdd(route),
-                "everything else goes through the bridge",
-            )
-        }));
+        steps.extend(self.way_out());
         steps
+    }
+
+    /// The container's default routes, when this endpoint has them.
+    pub(crate) fn way_out(&self) -> impl Iterator<Item = Step> {
+        let route = |gateway: &IpAddr| Route {
+            destination: None,
+            gateway: *gateway,
+            link: self.interface.clone(),
+        };
+        let why = "everything else goes through the bridge";
+        self.gateways
+            .iter()
+            .map(move |gateway| Step::container(Op::RouteAdd(route(gateway)), why))
     }
 }
 
@@ -201,6 +222,7 @@ impl Attached {
         let one = |(network, endpoint): (&Network, &Endpoint)| {
             let elements = firewall::endpoint_elements(endpoint);
             let mut steps = bridge::steps(network, &self.table, elements, self.has_ipv6);
+            steps.extend(endpoint.forget_flows());
             let cable = Op::VethAdd(endpoint.cable(network));
             steps.push(Step::host(
                 cable,
@@ -219,14 +241,6 @@ impl Attached {
         self.endpoints
             .iter()
             .flat_map(|endpoint| endpoint.inside(self.has_ipv6))
-    }
-
-    /// The published ports.
-    pub fn ports(&self) -> Vec<Published> {
-        self.endpoints
-            .iter()
-            .flat_map(|endpoint| endpoint.ports.clone())
-            .collect()
     }
 }
 

@@ -25,10 +25,15 @@ pub fn hosts(extra: &[Line], own: &[Line], ipv6: bool) -> String {
         text.push_str("fe00::\tip6-localnet\nff00::\tip6-mcastprefix\n");
         text.push_str("ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
     }
-    for line in extra.iter().chain(own) {
-        let _ = writeln!(text, "{}\t{}", line.address, line.names.join(" "));
-    }
+    text.push_str(&lines(extra));
+    text.push_str(&lines(own));
     text
+}
+
+/// Lines as they stand in `/etc/hosts`.
+pub fn lines(lines: &[Line]) -> String {
+    let one = |line: &Line| format!("{}\t{}\n", line.address, line.names.join(" "));
+    lines.iter().map(one).collect()
 }
 
 /// What people ask of name resolution (`--dns`, `--dns-search`, `--dns-option`).

@@ -19,7 +19,7 @@ use kernel::{Script, Step};
 use serde::{Deserialize, Serialize};
 
 use crate::instance::Instance;
-use crate::{Endpoint, Error, bridge, firewall};
+use crate::{Endpoint, Error, Network, bridge, firewall};
 
 mod definitions;
 mod files;
@@ -60,7 +60,7 @@ impl Networks {
     }
 
     /// The endpoints on a network.
-    pub fn endpoints(&self, network: &crate::Network) -> Result<Vec<Endpoint>, Error> {
+    pub fn endpoints(&self, network: &Network) -> Result<Vec<Endpoint>, Error> {
         files::endpoints(&self.endpoints_directory(&network.id))
     }
 
@@ -91,14 +91,21 @@ impl Networks {
             let Some(network) = self.network_of(&endpoint)? else {
                 continue;
             };
-            let table = firewall::table(&self.instance.table(), !self.forwarding()?.ip4);
-            let elements = firewall::endpoint_elements(&endpoint);
-            play(
-                &network.name,
-                bridge::steps(&network, &table, elements, files::host_has_ipv6()),
-            )?;
+            play(&network.name, self.kernel_steps(&network, &endpoint)?)?;
         }
         Ok(())
+    }
+
+    /// What a network and one endpoint on it have in the kernel of the host, but for the cable.
+    fn kernel_steps(
+        &self,
+        network: &Network,
+        endpoint: &Endpoint,
+    ) -> Result<Vec<Step>, Error> {
+        let table = firewall::table(&self.instance.table(), !self.forwarding()?.ip4);
+        let elements = firewall::endpoint_elements(endpoint);
+        let steps = bridge::steps(network, &table, elements, files::host_has_ipv6());
+        Ok(steps)
     }
 
     /// The directory whose time changes whenever a container joins or leaves a network.

@@ -448,32 +448,33 @@ impl Border<'_> {
                     .or_else(|| self.service.mac_address.clone().filter(|_| first)),
                 interface: own.interface_name,
                 gateway_priority: own.gw_priority as i32,
+                links: self.links(),
             });
         }
         Ok(attachments)
     }
 
-    /// The service's name, its own aliases, and what others call it in their `links`.
+    /// The service's name and its own aliases.
     fn aliases(&self, own: &[String]) -> Vec<String> {
         let mut aliases = vec![self.name.to_owned()];
-        let links = self
-            .project
-            .services
-            .values()
-            .flat_map(|service| &service.links);
-        let linked = links
-            .filter_map(|link| link.split_once(':'))
-            .filter(|(service, _)| *service == self.name);
-        for alias in own
-            .iter()
-            .cloned()
-            .chain(linked.map(|(_, alias)| alias.to_owned()))
-        {
-            if !aliases.contains(&alias) {
-                aliases.push(alias);
+        for alias in own {
+            if !aliases.contains(alias) {
+                aliases.push(alias.clone());
             }
         }
         aliases
+    }
+
+    /// What it calls other services; those without an alias are found by their own names.
+    fn links(&self) -> Vec<wish::Link> {
+        let links = self.service.links.iter();
+        let renamed = links.filter_map(|link| link.split_once(':'));
+        renamed
+            .map(|(target, alias)| wish::Link {
+                target: target.to_owned(),
+                alias: alias.to_owned(),
+            })
+            .collect()
     }
 
     fn ports(&self) -> Result<Vec<wish::PortBinding>> {

@@ -183,6 +183,7 @@ fn summary(seen: &Observed) -> Summary {
     let Observed {
         record,
         state,
+        endpoints,
         last,
         status,
     } = seen;
@@ -226,14 +227,11 @@ fn summary(seen: &Observed) -> Summary {
             .map(|s| s.restart_count)
             .or(before.map(|l| l.restart_count))
             .unwrap_or(0),
-        ports: match state {
-            Some(state) if up => state.ports.clone(),
-            _ => Vec::new(),
-        },
+        ports: networking::bound_ports(endpoints),
         exposed: config.exposed.clone(),
-        networks: match state {
-            Some(state) if up && config.network == NetworkMode::Bridged => state.networks.clone(),
-            _ => planned_networks(config, &record.name),
+        networks: match up && config.network == NetworkMode::Bridged {
+            true => networking::joined(endpoints),
+            false => planned_networks(config, &record.name),
         },
         labels: config.labels.clone(),
         mounts: config.mounts.iter().filter_map(mount_point).collect(),

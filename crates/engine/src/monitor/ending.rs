@@ -67,8 +67,6 @@ impl Monitor {
             started: outcome.started.unwrap_or_else(Timestamp::now),
             restart_count: next.count,
             before: Some(self.last(outcome)),
-            networks: Vec::new(),
-            ports: Vec::new(),
             health: None,
         };
         // When it cannot be written, it is still true, and the next run writes the file anew.

@@ -466,12 +466,6 @@ impl Run {
             started: self.started,
             restart_count: monitor.restarts.count,
             before: None,
-            networks: self.joined(),
-            ports: self
-                .network
-                .as_ref()
-                .map(networking::bound_ports)
-                .unwrap_or_default(),
             health: self.health.as_ref().map(|watched| watched.health.clone()),
         };
         let path = monitor.engine.paths.container(&self.record.id).state();

@@ -34,6 +34,8 @@ pub(super) struct Names {
 pub(super) struct Table {
     by_name: HashMap<String, Vec<IpAddr>>,
     by_address: HashMap<IpAddr, String>,
+    /// What only this container calls others, to a name that is in `by_name`.
+    links: HashMap<String, String>,
     subnets: Vec<Cidr>,
     /// Whether the container itself has a way out of its networks.
     pub(super) way_out: bool,
@@ -77,8 +79,10 @@ impl Names {
         let mut table = Table::default();
         for id in &self.member_of {
             for endpoint in self.networks.endpoints_by_id(id)? {
-                table.way_out |=
-                    endpoint.container == self.container && !endpoint.gateways.is_empty();
+                if endpoint.container == self.container {
+                    table.way_out |= !endpoint.gateways.is_empty();
+                    table.add_links(&endpoint);
+                }
                 table.add(&endpoint);
             }
         }
@@ -115,6 +119,15 @@ impl Table {
         }
     }
 
+    /// What its own container calls others.
+    fn add_links(&mut self, endpoint: &Endpoint) {
+        let network = endpoint.network.to_ascii_lowercase();
+        for (alias, target) in &endpoint.links {
+            let target = format!("{}.{network}", target.to_ascii_lowercase());
+            self.links.insert(alias.to_ascii_lowercase(), target);
+        }
+    }
+
     fn add_name(&mut self, name: String, address: IpAddr) {
         let addresses = self.by_name.entry(name).or_default();
         if !addresses.contains(&address) {
@@ -125,7 +138,8 @@ impl Table {
     /// The addresses of a name: as it is, or with the name of its network behind a dot.
     pub(super) fn addresses(&self, name: &str) -> Option<&[IpAddr]> {
         let name = name.to_ascii_lowercase();
-        self.by_name.get(&name).map(Vec::as_slice)
+        let name = self.links.get(&name).unwrap_or(&name);
+        self.by_name.get(name).map(Vec::as_slice)
     }
 
     pub(super) fn name(&self, address: IpAddr) -> Option<&str> {

@@ -93,7 +93,12 @@ impl Networks {
             table: firewall::table(&self.instance.table(), !self.forwarding()?.ip4),
             has_ipv6: files::host_has_ipv6(),
         };
-        let way_out = way_out(wishes, &networks);
+        // One that has a way out already (it runs, and joins one more network) keeps that.
+        let out = self.endpoints_of(container)?;
+        let way_out = match out.iter().any(|endpoint| !endpoint.gateways.is_empty()) {
+            true => None,
+            false => way_out(wishes, &networks),
+        };
         for (at, (wish, network)) in wishes.iter().zip(networks).enumerate() {
             let network = self.settle(network)?;
             let interface = wish.interface.clone().unwrap_or_else(|| format!("eth{at}"));
@@ -164,6 +169,7 @@ impl Networks {
             gateways: Vec::new(),
             ports: Vec::new(),
             names,
+            links: wish.links.clone(),
         })
     }
 

@@ -3,13 +3,15 @@
 //! Read next: crate `engine`, `monitor/ending.rs`, which says when.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use kernel::nft::Nftables;
-use kernel::{Op, Step};
+use kernel::play::Child;
+use kernel::{Op, Script, Step};
 
 use super::{Claim, Forwarding, IP4_FORWARDING, IP6_FORWARDING, Networks, files, play};
-use crate::{Attached, Endpoint, Error, Leaving, Network, bridge, firewall};
+use crate::{Attached, Endpoint, Error, Leaving, Network, Published, bridge, firewall};
 
 /// The extension of the lease of a container that has ended.
 const LEAVING: &str = "leaving";
@@ -77,16 +79,58 @@ impl Networks {
         results.into_iter().collect()
     }
 
-    /// Leaves one network while the container runs.
-    pub fn disconnect(&self, container: &str, network: &str) -> Result<(), Error> {
+    /// Leaves one network while the container runs; `process` is its first one. When it was the way
+    /// out, another network becomes that, with the published ports. The caller must be the only
+    /// thread of its process.
+    pub fn disconnect(
+        &self,
+        container: &str,
+        process: Child,
+        network: &str,
+    ) -> Result<Endpoint, Error> {
         let network = self.find(network)?;
-        match files::read::<Endpoint>(&self.lease_path(&network.id, container))? {
-            Some(endpoint) => self.undo(&endpoint, &self.lease_path(&network.id, container)),
-            None => Err(Error::Invalid(format!(
+        let lease = self.lease_path(&network.id, container);
+        let Some(endpoint) = files::read::<Endpoint>(&lease)? else {
+            return Err(Error::Invalid(format!(
                 "container {container} is not on network {}",
                 network.name
-            ))),
+            )));
+        };
+        self.undo(&endpoint, &lease)?;
+        if !endpoint.gateways.is_empty() {
+            self.move_way_out(&endpoint, process)?;
         }
+        Ok(endpoint)
+    }
+
+    /// Gives what only one endpoint of a container has to another one.
+    fn move_way_out(&self, from: &Endpoint, process: Child) -> Result<(), Error> {
+        for endpoint in self.endpoints_of(&from.container)? {
+            let network = self.network_of(&endpoint)?;
+            let Some(network) = network.filter(|network| !network.internal) else {
+                continue;
+            };
+            let reaches = |port: &&Published| match port.host_ip {
+                IpAddr::V4(_) => endpoint.ipv4.is_some(),
+                IpAddr::V6(_) => endpoint.ipv6.is_some(),
+            };
+            let to = Endpoint {
+                gateways: network.subnets.iter().map(|one| one.gateway).collect(),
+                ports: from.ports.iter().filter(reaches).cloned().collect(),
+                ..endpoint
+            };
+            let _lock = self.lock()?;
+            files::write(&self.lease_path(&network.id, &to.container), &to)?;
+            let mut steps = self.kernel_steps(&network, &to)?;
+            steps.extend(to.forget_flows());
+            steps.extend(to.way_out());
+            let failed = |source| Error::Steps {
+                network: network.name.clone(),
+                source,
+            };
+            return kernel::play::play_network(&Script::new(steps), process).map_err(failed);
+        }
+        Ok(())
     }
 
     /// Takes the endpoint of a lease down, and its network when it was the last.
