@@ -822,7 +822,16 @@ fn a_link_is_known_to_the_one_who_has_it() {
     host.lighter(["network", "create", "net"]).success();
     serve(&host, "web", "--network net");
     for (name, link) in [("one", "web:shop"), ("two", "web")] {
-        let run = ["run", "-d", "--name", name, "--network", "net", "--link", link];
+        let run = [
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--network",
+            "net",
+            "--link",
+            link,
+        ];
         host.lighter(run.into_iter().chain([BUSYBOX, "sleep", "1000"]))
             .success();
     }
@@ -897,4 +906,62 @@ fn a_legacy_firewall_that_forwards_nothing_is_told_of() {
         get_from(&host, &neighbour, "192.0.2.1:8080"),
         Ok("web".into())
     );
+}
+
+/// Containers come and go, several at once; some are given up at random. Nobody has another's address, and in the end
+/// nobody has left anything.
+#[test]
+fn a_hundred_and_fifty_containers_come_and_go() {
+    const AT_ONCE: usize = 5;
+    const ROUNDS: usize = 6;
+    const EACH: usize = 5;
+    let Some(host) = ready() else { return };
+    // 61 addresses.
+    host.lighter(["network", "create", "--subnet", "10.78.0.0/26", "net"])
+        .success();
+    host.lighter(["run", "--rm", "--network", "net", BUSYBOX, "true"])
+        .success();
+    let before = Snapshot::of(&host);
+    for round in 0..ROUNDS {
+        std::thread::scope(|scope| {
+            for worker in 0..AT_ONCE {
+                let host = &host;
+                scope.spawn(move || {
+                    for number in 0..EACH {
+                        let name = format!("c{round}-{worker}-{number}");
+                        let run = ["run", "-d", "--name", &name, "--network", "net", "-p", "80"];
+                        host.lighter(run.into_iter().chain([BUSYBOX, "sleep", "1000"]))
+                            .success();
+                    }
+                });
+            }
+        });
+        let format = "{{range .Containers}}{{.IPv4Address}} {{end}}";
+        let listed = host
+            .lighter(["network", "inspect", "-f", format, "net"])
+            .success();
+        let mut addresses: Vec<_> = listed.text().split_whitespace().collect();
+        assert_eq!(addresses.len(), AT_ONCE * EACH);
+        addresses.sort_unstable();
+        addresses.dedup();
+        assert_eq!(
+            addresses.len(),
+            AT_ONCE * EACH,
+            "an address was given twice"
+        );
+        let links = host.ip(["link", "show", "type", "veth"]);
+        assert!(links.as_array().map_or(0, Vec::len) >= AT_ONCE * EACH);
+        let all = host.lighter(["ps", "-aq"]).success();
+        let all: Vec<&str> = all.lines();
+        std::thread::scope(|scope| {
+            for some in all.chunks(EACH) {
+                let host = &host;
+                scope.spawn(move || {
+                    host.lighter(["rm", "-f"].into_iter().chain(some.iter().copied()))
+                        .success();
+                });
+            }
+        });
+    }
+    before.assert_nothing_added(&host);
 }

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use network::{Attached, Endpoint};
 use network::hosts::{self, Line, Resolution};
+use network::{Attached, Endpoint};
 
 use crate::config::{ContainerConfig, ExtraHost, NamespaceMode, NetworkMode};
 use crate::disk::{self, Keep};

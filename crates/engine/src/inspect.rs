@@ -7,8 +7,8 @@ use network::Endpoint;
 use serde_json::{Map, Value, json};
 
 use crate::config::{
-    ContainerConfig, HealthTest, Healthcheck, Mount, MountSource, NamespaceMode, NetworkMode,
-    PortBinding, RestartPolicy,
+    ContainerConfig, HealthTest, Healthcheck, Mount, MountSource, NamespaceMode, NetworkAttachment,
+    NetworkMode, PortBinding, RestartPolicy,
 };
 use crate::find::Observed;
 use crate::list::Status;
@@ -132,34 +132,46 @@ impl Engine {
             let endpoint = endpoints
                 .iter()
                 .find(|endpoint| endpoint.network == attachment.network);
-            networks.insert(
-                attachment.network.clone(),
-                network(&attachment.aliases, endpoint),
-            );
+            networks.insert(attachment.network.clone(), network(&attachment, endpoint));
         }
+        let unknown = NetworkAttachment::default();
         // Joined while it ran.
         for endpoint in endpoints {
             networks
                 .entry(endpoint.network.clone())
-                .or_insert_with(|| network(&endpoint.names, Some(endpoint)));
+                .or_insert_with(|| network(&unknown, Some(endpoint)));
         }
         match config.network {
-            NetworkMode::Host => drop(networks.insert("host".to_owned(), network(&[], None))),
-            NetworkMode::None => drop(networks.insert("none".to_owned(), network(&[], None))),
+            NetworkMode::Host => drop(networks.insert("host".to_owned(), network(&unknown, None))),
+            NetworkMode::None => drop(networks.insert("none".to_owned(), network(&unknown, None))),
             _ => {}
         }
         networks
     }
 }
 
-fn network(aliases: &[String], endpoint: Option<&Endpoint>) -> Value {
-    let Some(endpoint) = endpoint else {
-        return json!({
-            "IPAMConfig": null, "Links": null, "Aliases": aliases, "MacAddress": "", "NetworkID": "", "EndpointID": "",
-            "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "GlobalIPv6Address": "",
-            "GlobalIPv6PrefixLen": 0, "DNSNames": null,
-        });
-    };
+/// One network of a container: what was asked for, and what it has while it runs.
+fn network(asked: &NetworkAttachment, endpoint: Option<&Endpoint>) -> Value {
+    let links = asked.links.iter();
+    let links: Vec<String> = links
+        .map(|link| format!("{}:{}", link.target, link.alias))
+        .collect();
+    let addresses = json!({ "IPv4Address": asked.ipv4, "IPv6Address": asked.ipv6 });
+    let fixed = asked.ipv4.is_some() || asked.ipv6.is_some();
+    let mut shown = json!({
+        "IPAMConfig": fixed.then_some(addresses), "Links": (!links.is_empty()).then_some(links), "Aliases": asked.aliases,
+        "MacAddress": "", "NetworkID": "", "EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0,
+        "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": null,
+    });
+    if let (Some(endpoint), Some(shown)) = (endpoint, shown.as_object_mut()) {
+        let has = joined(endpoint);
+        shown.extend(has.as_object().cloned().unwrap_or_default());
+    }
+    shown
+}
+
+/// What a container has of a network while it runs.
+fn joined(endpoint: &Endpoint) -> Value {
     let gateway = |v6: bool| {
         endpoint
             .gateways
@@ -168,9 +180,6 @@ fn network(aliases: &[String], endpoint: Option<&Endpoint>) -> Value {
             .map(ToString::to_string)
     };
     json!({
-        "IPAMConfig": null,
-        "Links": null,
-        "Aliases": aliases,
         "MacAddress": endpoint.mac.to_string(),
         "NetworkID": endpoint.network_id,
         "EndpointID": endpoint.id,

@@ -23,8 +23,7 @@ impl Engine {
             self.repaired.extend(what);
         }
         let alive = names_in(&self.paths.active(), is_id)?;
-        self.all_networks()
-            .repair(&alive.into_iter().collect())?;
+        self.all_networks().repair(&alive.into_iter().collect())?;
         if !self.paths.booted().exists() {
             self.repair_after_boot()?;
         }

@@ -97,11 +97,7 @@ impl Networks {
     }
 
     /// What a network and one endpoint on it have in the kernel of the host, but for the cable.
-    fn kernel_steps(
-        &self,
-        network: &Network,
-        endpoint: &Endpoint,
-    ) -> Result<Vec<Step>, Error> {
+    fn kernel_steps(&self, network: &Network, endpoint: &Endpoint) -> Result<Vec<Step>, Error> {
         let table = firewall::table(&self.instance.table(), !self.forwarding()?.ip4);
         let elements = firewall::endpoint_elements(endpoint);
         let steps = bridge::steps(network, &table, elements, files::host_has_ipv6());

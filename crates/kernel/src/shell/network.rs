@@ -49,10 +49,9 @@ pub(super) fn lines(op: &Op) -> Lines {
         Op::FirewallDelete { table } => {
             format!("nft delete table inet {table} 2>/dev/null || :").into()
         }
-        Op::ConnectionsForget { protocol, port } => format!(
-            "conntrack -D -p {protocol} --orig-port-dst {port} >/dev/null 2>&1 || :"
-        )
-        .into(),
+        Op::ConnectionsForget { protocol, port } => {
+            format!("conntrack -D -p {protocol} --orig-port-dst {port} >/dev/null 2>&1 || :").into()
+        }
         Op::ForwardAllow { bridge } => format!("forward_allow {}", quote(bridge)).into(),
         Op::ForwardForget { bridge } => format!("forward_forget {}", quote(bridge)).into(),
         Op::MakeDirectory { path, mode } => format!("mkdir -p -m {mode:o} {}", shown(path)).into(),
