@@ -805,7 +805,7 @@ fn what_joins_and_leaves_while_it_runs_is_shown_at_once() {
 
     host.lighter(["network", "disconnect", "blue", "web"])
         .success();
-    assert_eq!(networks(), "");
+    assert_eq!(networks(), "none");
     assert!(blocked(&get(&host, "127.0.0.1:8080")));
     host.lighter(["network", "connect", "red", "web"]).success();
     let route = inside(&host, "web", "ip route show default").success();
