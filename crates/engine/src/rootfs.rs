@@ -9,13 +9,14 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use kernel::op::{Attributes, Overlay};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen,
-};
 
 use crate::{Error, Result};
+
+/// `MOUNT_ATTR_NOSUID` and `MOUNT_ATTR_NODEV` of mount_setattr(2).
+const NO_SET_ID: u64 = 0x2;
+const NO_DEVICES: u64 = 0x4;
 
 /// The layers of a container on disk.
 #[derive(Debug, Clone)]
@@ -53,29 +54,31 @@ impl Rootfs {
     }
 
     fn overlay(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> Result<Self> {
-        let mount = || -> rustix::io::Result<OwnedFd> {
-            // One layer and nothing to write: an overlay of one lower directory is refused by the kernel, and not needed.
-            if let ([only], None) = (lower, upper) {
-                return openat(
-                    CWD,
-                    only,
-                    OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-                    Mode::empty(),
-                );
-            }
-            let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-            for layer in lower {
-                fsconfig_set_string(fs.as_fd(), "lowerdir+", layer)?;
-            }
-            if let Some((upper, work)) = upper {
-                fsconfig_set_string(fs.as_fd(), "upperdir", upper)?;
-                fsconfig_set_string(fs.as_fd(), "workdir", work)?;
-            }
-            fsconfig_create(fs.as_fd())?;
-            let safe = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
-            fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, safe)
+        // One layer and nothing to write: an overlay of one lower directory is refused by the kernel, and not needed.
+        if let ([only], None) = (lower, upper) {
+            return Self::directory(only);
+        }
+        let description = Overlay {
+            lower: lower.to_vec(),
+            upper: upper.map(|(upper, _)| upper.to_owned()),
+            work: upper.map(|(_, work)| work.to_owned()),
+            // Only kernels before 6.5 need a place, and only for a moment.
+            target: lower
+                .first()
+                .map(|top| top.with_extension("view"))
+                .unwrap_or_default(),
+            options: Vec::new(),
         };
-        let root = mount().map_err(|e| Error::system("join the container's layers")(e.into()))?;
+        let fail = |failure: kernel::error::Failure| {
+            let cause = io::Error::from_raw_os_error(failure.errno);
+            Error::system("join the container's layers")(cause)
+        };
+        let root = kernel::mount::detached_overlay(&description).map_err(fail)?;
+        let safe = Attributes {
+            set: NO_SET_ID | NO_DEVICES,
+            clear: 0,
+        };
+        kernel::mount::change(root.as_fd(), safe, false).map_err(fail)?;
         Ok(Self { root })
     }
 

@@ -338,8 +338,17 @@ pub fn overlay(overlay: &Overlay) -> Result<OwnedFd> {
 /// Names relative to the directory that holds all layers keep the option short.
 fn overlay_in_one_page(overlay: &Overlay) -> Result<()> {
     let above = common_parent(&overlay.lower);
+    rustix::process::chdir(&above)?;
+    overlay_in_one_page_at(overlay, &above)
+}
+
+/// With the layers named from `above` on, which is this process's directory unless it is the root.
+fn overlay_in_one_page_at(overlay: &Overlay, above: &Path) -> Result<()> {
     let name = |path: &Path| -> Vec<u8> {
-        let short = path.strip_prefix(&above).unwrap_or(path);
+        let short = match above == Path::new("/") {
+            true => path,
+            false => path.strip_prefix(above).unwrap_or(path),
+        };
         escape(short.as_os_str().as_bytes())
     };
     let lower: Vec<_> = overlay.lower.iter().map(|path| name(path)).collect();
@@ -355,7 +364,6 @@ fn overlay_in_one_page(overlay: &Overlay) -> Result<()> {
         data.extend_from_slice(option.as_bytes());
     }
     let data = CString::new(data).map_err(|_| Errno::INVAL)?;
-    rustix::process::chdir(&above)?;
     let flags = MountFlags::empty();
     rustix::mount::mount(
         "overlay",
@@ -390,6 +398,68 @@ fn common_parent(paths: &[PathBuf]) -> PathBuf {
         .find(holds_all)
         .unwrap_or(Path::new("/"))
         .to_path_buf()
+}
+
+/// Join layers to a detached mount, for whoever only wants to look at them: its target is a place that is free, and empty
+/// again afterwards.
+pub fn detached_overlay(description: &Overlay) -> Result<OwnedFd> {
+    match overlay(description) {
+        Err(failure) if failure.errno == libc::EINVAL => {
+            overlay_by_descriptors(description).map_err(|_| failure)
+        }
+        other => other,
+    }
+}
+
+/// As [`overlay()`] for kernels before 6.5, without changing this process's directory: each layer is opened, and named by
+/// its descriptor. fsconfig(2) takes 255 bytes, which is a dozen of them; for more the page of mount(2) is needed.
+fn overlay_by_descriptors(overlay: &Overlay) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path: &PathBuf| rustix::fs::open(path, flags, Mode::empty());
+    let layers = overlay
+        .lower
+        .iter()
+        .map(open)
+        .collect::<rustix::io::Result<Vec<_>>>()?;
+    let names: Vec<PathBuf> = layers
+        .iter()
+        .map(|layer| PathBuf::from(format!("/proc/self/fd/{}", layer.as_raw_fd())))
+        .collect();
+    let named = Overlay {
+        lower: names,
+        ..overlay.clone()
+    };
+    let lower: Vec<_> = named
+        .lower
+        .iter()
+        .map(|name| name.as_os_str().as_bytes())
+        .collect();
+    let lower = lower.join(&b':');
+    if lower.len() > 255 {
+        return overlay_looked_at(&named);
+    }
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", "overlay")?;
+    fsconfig_set_string(&context, "lowerdir", lower)?;
+    for (key, directory) in [("upperdir", &overlay.upper), ("workdir", &overlay.work)] {
+        if let Some(directory) = directory {
+            fsconfig_set_string(&context, key, directory.as_path())?;
+        }
+    }
+    fsconfig_create(&context)?;
+    let flags = FsMountFlags::FSMOUNT_CLOEXEC;
+    Ok(fsmount(&context, flags, MountAttrFlags::empty())?)
+}
+
+/// Mounts, opens and unmounts: the descriptor keeps what it shows.
+fn overlay_looked_at(overlay: &Overlay) -> Result<OwnedFd> {
+    std::fs::create_dir_all(&overlay.target)?;
+    overlay_in_one_page_at(overlay, Path::new("/"))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(&overlay.target, flags, Mode::empty());
+    unmount(&overlay.target)?;
+    std::fs::remove_dir(&overlay.target)?;
+    Ok(root?)
 }
 
 /// Join layers and mount them where the container's root will be.
@@ -645,6 +715,38 @@ mod tests {
     #[test]
     fn layers_are_split_at_colons_that_nothing_hides() {
         assert_eq!(split_layers("/a:/b\\:c:/d"), ["/a", "/b:c", "/d"]);
+    }
+
+    /// What kernels before 6.5 need works on all: few layers in one option, many in one page.
+    #[test]
+    fn layers_named_by_descriptors_are_joined_to_a_mount_that_is_nowhere() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        for count in [2, 40] {
+            let directory = tempfile::tempdir().unwrap();
+            let lower: Vec<PathBuf> = (0..count)
+                .map(|number| directory.path().join(format!("layer-{number}")))
+                .collect();
+            for (number, layer) in lower.iter().enumerate() {
+                std::fs::create_dir(layer).unwrap();
+                std::fs::write(layer.join(format!("file-{number}")), "x").unwrap();
+            }
+            let target = directory.path().join("view");
+            let overlay = Overlay {
+                lower,
+                upper: None,
+                work: None,
+                target: target.clone(),
+                options: Vec::new(),
+            };
+            let root = overlay_by_descriptors(&overlay).unwrap();
+            for number in 0..count {
+                let name = format!("file-{number}");
+                rustix::fs::statat(&root, name, rustix::fs::AtFlags::empty()).unwrap();
+            }
+            assert!(!target.exists());
+        }
     }
 
     #[test]
