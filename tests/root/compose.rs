@@ -1,6 +1,7 @@
 //! Compose on the real kernel: dependencies, health, changes, secrets, logs, exit codes. Small applications, one subject
 //! each; the big one is in `spine.rs`.
 
+use std::process::Command;
 use std::time::Instant;
 
 use support::{Host, Output};
@@ -27,11 +28,16 @@ impl App {
     }
 
     pub fn compose(&self, arguments: &[&str]) -> Output {
+        Output::of(self.command(arguments))
+    }
+
+    /// `lighter compose`, to be run in a way of the test's own.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.host.lighter_command(["compose"]);
         command
             .args(arguments)
             .current_dir(self.host.directory().join("app"));
-        Output::of(command)
+        command
     }
 
     /// What `compose exec` prints.

@@ -42,6 +42,7 @@ mod binary;
 mod cli;
 mod compose;
 mod compose_foreground;
+mod compose_turns;
 mod compose_verbs;
 mod crash;
 mod engine_attach;

@@ -466,6 +466,11 @@ fn run(action: &Action, step: usize, host: &Host, play: &Play<'_>) -> Result<(),
             Err(engine::Error::NotRunning { .. } | engine::Error::NoSuchContainer(_)) => {}
             Err(error) => return Err(error.into()),
         },
+        Action::Restart { name, timeout } => {
+            if let Some(hint) = engine.restart(name, None, *timeout)?.hint {
+                play.watcher.event(step, action, Event::Note(&hint));
+            }
+        }
         Action::Remove { name, volumes } => {
             match engine.remove(
                 name,

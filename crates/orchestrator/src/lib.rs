@@ -13,6 +13,7 @@ mod include;
 pub mod interpolate;
 pub mod lifecycle;
 pub mod load;
+pub mod lock;
 pub mod logs;
 pub mod merge;
 pub mod model;

@@ -1,12 +1,12 @@
 //! Plans for what exists: stop, start, restart, remove, `down`. Pure, and by labels alone, so that they work without files.
 //!
 //! Order comes from what each container's service depends on: stopped in reverse, started forwards, the replicas of one
-//! service at the same time.
+//! service at the same time. What depends on a service's health or end is started when that is so, as `up` does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::model::{Condition, Project};
+use crate::model::{Condition, Hook, Project};
 use crate::observe::{Container, Dependency, Observed};
 use crate::plan::{Action, Cause, Plan, Until, Verdict};
 
@@ -109,18 +109,26 @@ pub fn stop(
     plan
 }
 
-/// Plans `start` of these containers.
+/// Plans `start` of these containers, and of those of `all` that they depend on.
 #[must_use]
-pub fn start(containers: &[Container]) -> Plan {
-    let mut plan = Plan::default();
-    let containers: Vec<&Container> = containers.iter().collect();
-    start_steps(
-        &mut plan,
-        &containers,
-        &BTreeMap::new(),
-        &Cause::Asked("start"),
-    );
-    plan
+pub fn start(containers: &[Container], all: &[Container], project: Option<&Project>) -> Plan {
+    let mut chosen: Vec<&Container> = containers.iter().collect();
+    loop {
+        let needed = |container: &&Container| {
+            !chosen.iter().any(|other| other.id == container.id)
+                && chosen
+                    .iter()
+                    .flat_map(|other| &other.depends_on)
+                    .any(|dependency| dependency.service == container.service)
+        };
+        match all.iter().find(needed) {
+            Some(container) => chosen.push(container),
+            None => break,
+        }
+    }
+    let begin =
+        |container: &Container| (!container.is_up()).then(|| Action::Start(container.name.clone()));
+    begin_steps(&chosen, project, &Cause::Asked("start"), &begin)
 }
 
 /// Plans `restart` of these containers, and of those of `all` that ask to be restarted with them.
@@ -131,7 +139,6 @@ pub fn restart(
     project: Option<&Project>,
     timeout: Option<Duration>,
 ) -> Plan {
-    let mut plan = Plan::default();
     let services: BTreeSet<&str> = containers
         .iter()
         .map(|container| container.service.as_str())
@@ -139,21 +146,17 @@ pub fn restart(
     let follows = |container: &&Container| {
         !services.contains(container.service.as_str())
             && container.is_up()
-            && container
-                .depends_on
-                .iter()
-                .any(|other| other.restart && services.contains(other.service.as_str()))
+            && container.depends_on.iter().any(|dependency| {
+                dependency.restart && services.contains(dependency.service.as_str())
+            })
     };
     let mut chosen: Vec<&Container> = containers.iter().collect();
     chosen.extend(all.iter().filter(follows));
-    let cause = Cause::Asked("restart");
-    let stops = stop_steps(&mut plan, &chosen, project, timeout, &cause);
-    let whole: BTreeMap<String, Vec<usize>> = chosen
-        .iter()
-        .map(|container| (container.name.clone(), stops.values().copied().collect()))
-        .collect();
-    start_steps(&mut plan, &chosen, &whole, &cause);
-    plan
+    let begin = |container: &Container| {
+        let name = container.name.clone();
+        Some(Action::Restart { name, timeout })
+    };
+    begin_steps(&chosen, project, &Cause::Asked("restart"), &begin)
 }
 
 /// Plans `rm` of these containers; running ones are stopped first.
@@ -183,12 +186,8 @@ fn stop_steps(
 ) -> BTreeMap<String, usize> {
     let mut steps: BTreeMap<String, usize> = BTreeMap::new();
     for service in in_order(containers).into_iter().rev() {
-        let depends_on_it = |other: &&&Container| {
-            other
-                .depends_on
-                .iter()
-                .any(|needed| needed.service == service)
-        };
+        let depends_on_it =
+            |other: &&&Container| other.depends_on.iter().any(|d| d.service == service);
         let before: Vec<usize> = containers
             .iter()
             .filter(depends_on_it)
@@ -229,70 +228,89 @@ fn stop_steps(
     steps
 }
 
-/// Starts containers; each once those that it depends on are in the state that it asks for, and after the steps that
-/// `after` names for it.
-fn start_steps(
-    plan: &mut Plan,
+/// Begins containers, with the hooks of their services; each when what it depends on is in the state that it waits for.
+fn begin_steps(
     containers: &[&Container],
-    after: &BTreeMap<String, Vec<usize>>,
+    project: Option<&Project>,
     cause: &Cause,
-) {
-    let mut started: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    begin: &dyn Fn(&Container) -> Option<Action>,
+) -> Plan {
+    let mut plan = Plan::default();
+    let mut begun: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for service in in_order(containers) {
-        let own = containers
-            .iter()
-            .filter(|container| container.service == service);
-        let down =
-            own.filter(|container| !container.is_up() || after.contains_key(&container.name));
-        let down: Vec<&&Container> = down.collect();
-        let mut needed: Vec<usize> = Vec::new();
-        for dependency in down
-            .first()
-            .into_iter()
-            .flat_map(|container| &container.depends_on)
-        {
-            needed.extend(reached(plan, containers, dependency, &started, &service));
-        }
-        for container in down {
-            let own = after.get(&container.name).into_iter().flatten();
-            let steps: Vec<usize> = needed.iter().chain(own).copied().collect();
-            let step = plan.add(Action::Start(container.name.clone()), cause.clone(), steps);
-            started.entry(service.clone()).or_default().push(step);
+        let definition = project.and_then(|project| project.services.get(&service));
+        for container in containers.iter().filter(|c| c.service == service) {
+            let Some(action) = begin(container) else {
+                continue;
+            };
+            let mut after: Vec<usize> = Vec::new();
+            for dependency in &container.depends_on {
+                let required = definition
+                    .and_then(|service| service.depends_on.get(&dependency.service))
+                    .is_none_or(|dependency| dependency.required);
+                let others = containers
+                    .iter()
+                    .filter(|c| c.service == dependency.service);
+                let names: Vec<&str> = others.map(|other| other.name.as_str()).collect();
+                let steps = begun.get(&dependency.service).cloned().unwrap_or_default();
+                after.extend(wait_steps(
+                    &mut plan, dependency, &names, required, &steps, &service,
+                ));
+            }
+            let hooks = |hooks: &[Hook]| -> Vec<Action> {
+                let execs = hooks.iter().filter_map(crate::reconcile::hook);
+                let name = &container.name;
+                execs
+                    .map(|exec| Action::Exec {
+                        name: name.clone(),
+                        exec,
+                    })
+                    .collect()
+            };
+            let (before, behind) = definition.map_or_else(Default::default, |service| {
+                (hooks(&service.pre_stop), hooks(&service.post_start))
+            });
+            let before = before.into_iter().filter(|_| container.is_up());
+            for action in before.chain([action]).chain(behind) {
+                after = vec![plan.add(action, cause.clone(), after)];
+            }
+            begun.entry(service.clone()).or_default().extend(after);
         }
     }
+    plan
 }
 
-/// Steps after which a dependency is in the state that `by` asks for.
-fn reached(
+/// Steps after which a dependency is in its state: waits, planned once for all who wait for the same.
+fn wait_steps(
     plan: &mut Plan,
-    containers: &[&Container],
     dependency: &Dependency,
-    started: &BTreeMap<String, Vec<usize>>,
+    names: &[&str],
+    required: bool,
+    begun: &[usize],
     by: &str,
 ) -> Vec<usize> {
-    let begun = started
-        .get(&dependency.service)
-        .cloned()
-        .unwrap_or_default();
     let until = match dependency.condition {
-        Condition::ServiceStarted => return begun,
+        Condition::ServiceStarted => return begun.to_vec(),
         Condition::ServiceHealthy => Until::Healthy,
         Condition::ServiceCompletedSuccessfully => Until::Completed,
     };
-    let all = containers
-        .iter()
-        .filter(|other| other.service == dependency.service);
-    let wait = |other: &&Container| Action::Wait {
-        name: other.name.clone(),
-        until,
-        required: true,
+    let wait = |name: &&str| {
+        let same = |action: &Action| {
+            matches!(action, Action::Wait { name: other, until: state, required: r }
+                if other == name && *state == until && *r == required)
+        };
+        if let Some(planned) = plan.steps.iter().position(|step| same(&step.action)) {
+            return planned;
+        }
+        let name = (*name).to_owned();
+        let action = Action::Wait {
+            name,
+            until,
+            required,
+        };
+        plan.add(action, Cause::Needed(by.to_owned()), begun.iter().copied())
     };
-    let waits: Vec<Action> = all.map(wait).collect();
-    let cause = Cause::Needed(by.to_owned());
-    waits
-        .into_iter()
-        .map(|wait| plan.add(wait, cause.clone(), begun.clone()))
-        .collect()
+    names.iter().map(wait).collect()
 }
 
 /// The services of these containers, each after those that it depends on.
@@ -301,12 +319,7 @@ pub fn in_order(containers: &[&Container]) -> Vec<String> {
     let mut needs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for container in containers {
         let own = needs.entry(&container.service).or_default();
-        own.extend(
-            container
-                .depends_on
-                .iter()
-                .map(|needed| needed.service.as_str()),
-        );
+        own.extend(container.depends_on.iter().map(|d| d.service.as_str()));
     }
     let mut order: Vec<String> = Vec::new();
     while order.len() < needs.len() {
@@ -327,4 +340,96 @@ pub fn in_order(containers: &[&Container]) -> Vec<String> {
         }
     }
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::list::Status;
+
+    fn container(service: &str, status: Status, depends_on: &str) -> Container {
+        Container {
+            id: service.to_owned(),
+            name: format!("app-{service}-1"),
+            service: service.to_owned(),
+            number: 1,
+            one_off: false,
+            status,
+            health: None,
+            exit_code: None,
+            config: None,
+            image_id: String::new(),
+            networks: Vec::new(),
+            anonymous: Vec::new(),
+            depends_on: crate::observe::depends_on(depends_on),
+        }
+    }
+
+    fn steps(plan: &Plan) -> Vec<String> {
+        let line = |step: &crate::plan::Step| {
+            format!(
+                "{} {} {:?}",
+                step.action.word(),
+                step.action.object(),
+                step.after
+            )
+        };
+        plan.steps.iter().map(line).collect()
+    }
+
+    fn shop(status: Status) -> Vec<Container> {
+        vec![
+            container(
+                "web",
+                status,
+                "db:service_healthy:true,task:service_completed_successfully:false",
+            ),
+            container("admin", status, "db:service_healthy:false"),
+            container("db", status, ""),
+            container("task", status, "db:service_started:false"),
+        ]
+    }
+
+    #[test]
+    fn start_waits_as_up_does_and_once_for_all() {
+        let all = shop(Status::Exited);
+        let wanted = [
+            "start app-db-1 []",
+            "wait app-db-1 [0]",
+            "start app-admin-1 [1]",
+            "start app-task-1 [0]",
+            "wait app-task-1 [3]",
+            "start app-web-1 [1, 4]",
+        ];
+        assert_eq!(steps(&start(&all, &all, None)), wanted);
+    }
+
+    #[test]
+    fn start_of_one_takes_what_it_needs_and_waits_for_what_runs_already() {
+        let mut all = shop(Status::Exited);
+        let admin = [all[1].clone()];
+        let wanted = [
+            "start app-db-1 []",
+            "wait app-db-1 [0]",
+            "start app-admin-1 [1]",
+        ];
+        assert_eq!(steps(&start(&admin, &all, None)), wanted);
+        all[2].status = Status::Running;
+        let wanted = ["wait app-db-1 []", "start app-admin-1 [0]"];
+        assert_eq!(steps(&start(&admin, &all, None)), wanted);
+        let up = shop(Status::Running);
+        assert!(start(&up, &up, None).steps.is_empty());
+    }
+
+    #[test]
+    fn restart_takes_along_who_asks_for_it_after_the_wait() {
+        let all = shop(Status::Running);
+        let db = [all[2].clone()];
+        let wanted = [
+            "restart app-db-1 []",
+            "wait app-db-1 [0]",
+            "restart app-web-1 [1]",
+        ];
+        assert_eq!(steps(&restart(&db, &all, None, None)), wanted);
+    }
 }

@@ -41,6 +41,13 @@ pub enum Action {
         /// How long it may take; none is its own time.
         timeout: Option<Duration>,
     },
+    /// A container is stopped, if it runs, and started.
+    Restart {
+        /// The container.
+        name: String,
+        /// How long it may take to stop; none is its own time.
+        timeout: Option<Duration>,
+    },
     /// A stopped container is removed.
     Remove {
         /// The container.
@@ -396,6 +403,7 @@ impl Action {
             Self::Create(config) => ("Container", config.name.as_deref().unwrap_or_default()),
             Self::Start(name)
             | Self::Stop { name, .. }
+            | Self::Restart { name, .. }
             | Self::Remove { name, .. }
             | Self::Wait { name, .. }
             | Self::Exec { name, .. }
@@ -422,6 +430,7 @@ impl Action {
             Self::Create(_) => "create",
             Self::Start(_) => "start",
             Self::Stop { .. } => "stop",
+            Self::Restart { .. } => "restart",
             Self::Remove { .. } => "remove",
             Self::Rename { .. } => "rename",
             Self::Wait { .. } => "wait",
@@ -445,6 +454,7 @@ impl Action {
             | Self::RemoveImage(_) => ("Removing", "Removed"),
             Self::Start(_) => ("Starting", "Started"),
             Self::Stop { .. } => ("Stopping", "Stopped"),
+            Self::Restart { .. } => ("Restarting", "Started"),
             Self::Rename { .. } => ("Recreate", "Recreated"),
             Self::Wait {
                 until: Until::Completed,

@@ -33,6 +33,7 @@ pub struct Args {
 /// Takes the project down.
 pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
     let (name, project) = session.named(&args.services)?;
+    let _turn = session.turn(&name)?;
     let observed = Observed {
         containers: observe::containers(&session.host, &name)?,
         ..observe::resources(&session.host)?

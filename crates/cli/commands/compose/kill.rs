@@ -24,8 +24,9 @@ pub struct Args {
 
 /// Sends it to every running container.
 pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
-    let containers = session.containers(&args.services)?;
-    let running: Vec<&Container> = containers
+    let turn = session.turn_with(&args.services)?;
+    let running: Vec<&Container> = turn
+        .containers
         .iter()
         .filter(|container| container.is_up())
         .collect();
@@ -43,13 +44,12 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
         }
     }
     if args.remove_orphans {
-        let (name, project) = session.named(&[])?;
         let known = |c: &Container| {
-            project
+            turn.project
                 .as_ref()
                 .is_none_or(|p| p.services.contains_key(&c.service))
         };
-        let orphans: Vec<Container> = observe::containers(&session.host, &name)?
+        let orphans: Vec<Container> = observe::containers(&session.host, &turn.name)?
             .into_iter()
             .filter(|c| !known(c))
             .collect();

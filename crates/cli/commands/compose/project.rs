@@ -6,18 +6,22 @@
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 use engine::list::Summary;
+use kernel::interrupt;
 use orchestrator::diagnostic::Diagnostics;
 use orchestrator::discover::{self, Wish};
 use orchestrator::environment::Environment;
 use orchestrator::load::{self, Skip};
+use orchestrator::lock::{self, Lock};
 use orchestrator::model::Project;
 use orchestrator::observe::{self, Container, Host};
 use orchestrator::support;
 use orchestrator::yaml::Sources;
 
+use super::play::INTERRUPTED;
 use crate::args::{Global, Level};
 
 /// How the progress of a plan is shown.
@@ -122,6 +126,20 @@ pub struct Options {
     /// Include resources that no service uses
     #[arg(long)]
     all_resources: bool,
+}
+
+/// A turn that takes longer to come is told about.
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// A project that nobody else changes, as it is.
+pub struct Turn {
+    /// Its name.
+    pub name: String,
+    /// What the files say, if there are files.
+    pub project: Option<Project>,
+    /// The containers of the services named, of all if none is.
+    pub containers: Vec<Container>,
+    _lock: Option<Lock>,
 }
 
 /// One call of `lighter compose`.
@@ -229,12 +247,59 @@ impl<'a> Session<'a> {
     /// The containers of the services named, of all if none is: what most verbs work on.
     pub fn containers(&self, services: &[String]) -> Result<Vec<Container>> {
         let (name, project) = self.named(services)?;
-        let all = observe::containers(&self.host, &name)?;
-        known(services, project.as_ref(), &all)?;
+        self.containers_of(&name, project.as_ref(), services)
+    }
+
+    /// The containers of the services named, of a project that is found already.
+    fn containers_of(
+        &self,
+        name: &str,
+        project: Option<&Project>,
+        services: &[String],
+    ) -> Result<Vec<Container>> {
+        let all = observe::containers(&self.host, name)?;
+        known(services, project, &all)?;
         Ok(all
             .into_iter()
             .filter(|c| !c.one_off && (services.is_empty() || services.contains(&c.service)))
             .collect())
+    }
+
+    /// The same for a verb that changes them: looked at when it is its turn.
+    pub fn turn_with(&self, services: &[String]) -> Result<Turn> {
+        let (name, project) = self.named(services)?;
+        let lock = self.turn(&name)?;
+        let containers = self.containers_of(&name, project.as_ref(), services)?;
+        Ok(Turn {
+            name,
+            project,
+            containers,
+            _lock: lock,
+        })
+    }
+
+    /// Waits until no other lighter changes the project, and says so when that takes a moment. Whoever changes a project
+    /// looks at it after this, and lets go of the lock when it is done. A dry run changes nothing and waits for nobody.
+    pub fn turn(&self, project: &str) -> Result<Option<Lock>> {
+        if self.dry_run() {
+            return Ok(None);
+        }
+        let (began, caught) = (Instant::now(), interrupt::count_caught());
+        let mut told = false;
+        let mut patient = |holder: Option<u32>| {
+            if !told && began.elapsed() >= MOMENT {
+                told = true;
+                let who = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+                self.global.note(format_args!(
+                    "another lighter{who} works on the project {project}: waiting for it"
+                ));
+            }
+            interrupt::count_caught() == caught
+        };
+        match lock::lock(&self.global.state, project, &mut patient)? {
+            Some(lock) => Ok(Some(lock)),
+            None => Err(crate::report::failure(INTERRUPTED, anyhow!("interrupted"))),
+        }
     }
 
     /// The same with everything that the engine tells; those of `run` only if asked for.

@@ -23,9 +23,8 @@ pub struct Args {
 
 /// Restarts them.
 pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
-    let (_, project) = session.named(&args.services)?;
-    let containers = session.containers(&args.services)?;
-    if containers.is_empty() {
+    let turn = session.turn_with(&args.services)?;
+    if turn.containers.is_empty() {
         bail!("no container to restart");
     }
     let all = if args.no_deps {
@@ -34,9 +33,9 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
         session.containers(&[])?
     };
     let plan = lifecycle::restart(
-        &containers,
+        &turn.containers,
         &all,
-        project.as_ref(),
+        turn.project.as_ref(),
         args.timeout.map(Duration::from_secs),
     );
     play(&plan, session, None)?;

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use orchestrator::lifecycle;
-use orchestrator::observe::Container;
 
 use super::play::play;
 use super::project::Session;
@@ -27,11 +26,9 @@ pub struct Args {
 
 /// Removes them, after a question.
 pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
-    let containers = session.containers(&args.services)?;
-    let chosen: Vec<Container> = containers
-        .into_iter()
-        .filter(|c| args.stop || !c.is_up())
-        .collect();
+    let mut turn = session.turn_with(&args.services)?;
+    turn.containers.retain(|c| args.stop || !c.is_up());
+    let chosen = &turn.containers;
     if chosen.is_empty() {
         eprintln!("No stopped containers");
         return Ok(ExitCode::SUCCESS);
@@ -44,7 +41,7 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     play(
-        &lifecycle::remove(&chosen, args.volumes, None),
+        &lifecycle::remove(chosen, args.volumes, None),
         session,
         None,
     )?;

@@ -107,6 +107,7 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
     let named = [service.clone()];
     let project = session.project(&named)?;
     session.check_support(&project, &named)?;
+    let turn = session.turn(&project.name)?;
     let observed = observe::observe(&session.host, &project)?;
     let mut wish = container::container(&project, service, 1)?;
     wish.labels = container::labels(&project, service, 1, true);
@@ -127,6 +128,7 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
     if session.dry_run() {
         return Ok(ExitCode::SUCCESS);
     }
+    drop(turn);
     start(&args, session, &name)
 }
 

@@ -35,6 +35,7 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
         no_recreate: true,
         ..Making::default()
     };
+    let _turn = session.turn(&project.name)?;
     let observed = observe::observe(&session.host, &project)?;
     let plan = reconcile::reconcile(&project, &observed, &making.options(&services)?)?;
     play(&plan, session, None)?;

@@ -22,16 +22,17 @@ pub struct Args {
     services: Vec<String>,
 }
 
-/// Starts them in the order of their dependencies.
+/// Starts them and what they depend on, each when its dependencies are in the states that it waits for.
 pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
-    let containers = session.containers(&args.services)?;
-    if containers.is_empty() {
+    let turn = session.turn_with(&args.services)?;
+    if turn.containers.is_empty() {
         bail!("no container to start; `lighter compose up` makes them");
     }
-    let mut plan = lifecycle::start(&containers);
+    let all = session.containers(&[])?;
+    let mut plan = lifecycle::start(&turn.containers, &all, turn.project.as_ref());
     if args.wait {
         let started: Vec<usize> = (0..plan.steps.len()).collect();
-        for container in &containers {
+        for container in &turn.containers {
             let action = Action::Wait {
                 name: container.name.clone(),
                 until: Until::Settled,

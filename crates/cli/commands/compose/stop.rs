@@ -20,11 +20,10 @@ pub struct Args {
 
 /// Stops them, each after those that depend on it.
 pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
-    let (_, project) = session.named(&args.services)?;
-    let containers = session.containers(&args.services)?;
+    let turn = session.turn_with(&args.services)?;
     let plan = lifecycle::stop(
-        &containers,
-        project.as_ref(),
+        &turn.containers,
+        turn.project.as_ref(),
         args.timeout.map(Duration::from_secs),
     );
     play(&plan, session, None)?;

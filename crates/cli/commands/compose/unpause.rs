@@ -17,8 +17,9 @@ pub struct Args {
 /// Does it to every container in the right state.
 pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
     let mut each = Each::default();
-    let containers = session.containers(&args.services)?;
-    for container in containers
+    let turn = session.turn_with(&args.services)?;
+    for container in turn
+        .containers
         .iter()
         .filter(|container| container.status == Status::Paused)
     {

@@ -176,13 +176,14 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
     stay(&args, session, &project, &containers, began)
 }
 
-/// Fetches what is always fetched, then does what is left to do.
+/// When it is our turn: fetches what is always fetched, then does what is left to do.
 pub fn bring_up(
     project: &Project,
     options: &reconcile::Options,
     session: &Session,
     wait_timeout: Option<u64>,
 ) -> Result<()> {
+    let _turn = session.turn(&project.name)?;
     play(&reconcile::refresh(project, options), session, None)?;
     let options = reconcile::Options {
         refreshed: true,
@@ -318,7 +319,10 @@ fn watch(
         }
         let timeout = args.making.timeout.map(Duration::from_secs);
         let plan = lifecycle::stop(&left, Some(project), timeout);
-        let result = kill_when_asked_again(session, &left, || play(&plan, session, None));
+        let result = kill_when_asked_again(session, &left, || {
+            let _turn = session.turn(&project.name)?;
+            play(&plan, session, None)
+        });
         if let Err(error) = result
             && !interrupted
         {

@@ -58,6 +58,7 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
 
 fn down(session: &Session) -> Result<()> {
     let (name, project) = session.named(&[])?;
+    let _turn = session.turn(&name)?;
     let observed = Observed {
         containers: observe::containers(&session.host, &name)?,
         ..observe::resources(&session.host)?

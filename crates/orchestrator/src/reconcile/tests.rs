@@ -141,6 +141,9 @@ impl World {
                 "{name} does not run and is waited for"
             ),
             Action::Exec { name, .. } => assert!(self.find(name).is_up()),
+            Action::Restart { name, .. } => {
+                panic!("{name} is stopped and started by steps of their own")
+            }
             Action::RemoveVolume(_) | Action::RemoveImage(_) | Action::Push(_) => {}
         }
     }
