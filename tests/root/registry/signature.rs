@@ -108,6 +108,13 @@ fn a_policy_asks_for_signatures_by_registry() {
         "{}",
         rejected.stderr
     );
+    // A container's image is pulled under the same rules.
+    let rejected = lighter(&host, &["run", "--rm", "elsewhere.test/app"]).exits(125);
+    assert!(
+        rejected.stderr.contains("rejects all images"),
+        "{}",
+        rejected.stderr
+    );
     let digest = digest_by_skopeo(&host, &name, "--tls-verify=false");
     sign(&host, &digest, "ours");
     lighter(&host, &["pull", &name]).success();

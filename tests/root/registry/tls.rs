@@ -1,9 +1,11 @@
 //! Whom to trust, and that nothing is ever sent in clear because trust failed.
 
 use support::http::{Server, answer};
+use support::token_server::TokenServer;
 
 use super::{
-    ADDRESS, configuration, digest_by_skopeo, image, lighter, pushed_digest, with_address,
+    ADDRESS, basic_auth, configuration, digest_by_skopeo, image, lighter, pushed_digest,
+    with_address,
 };
 use crate::host;
 
@@ -128,4 +130,58 @@ fn a_registry_elsewhere_is_spoken_to_in_clear_only_when_asked() {
     let asked = lighter(&host, &["pull", "--tls-verify=false", &name]).exits(1);
     assert!(asked.stderr.contains("is not known"), "{}", asked.stderr);
     assert!(!server.requests().is_empty());
+}
+
+#[test]
+fn who_logged_in_over_tls_pushes_pulls_and_runs() {
+    let Some(host) = host() else { return };
+    with_address(&host);
+    let source = format!("{}/busybox", host.fixtures());
+    let authority = host.authority("own");
+    let certificate = host.certificate(&authority, "registry", &[&format!("IP:{ADDRESS}")]);
+    let section = basic_auth(&host, "me", "secret");
+    host.secure_registry(5443, &certificate, None, &section);
+    let server = format!("{ADDRESS}:5443");
+    let directory = configuration(&host).join(format!("certs.d/{server}"));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::copy(authority.certificate(), directory.join("own.crt")).unwrap();
+    let name = format!("{server}/app");
+    lighter(&host, &["pull", "-q", &source]).success();
+    lighter(&host, &["tag", &source, &name]).success();
+    lighter(&host, &["login", "-u", "me", "-p", "secret", &server]).success();
+    lighter(&host, &["push", &name]).success();
+    lighter(&host, &["rmi", &source, &name]).success();
+    let ran = lighter(
+        &host,
+        &["run", "--rm", "--network", "none", &name, "echo", "hello"],
+    )
+    .success();
+    assert_eq!(ran.stdout, "hello\n");
+}
+
+#[test]
+fn a_private_registry_cannot_send_credentials_over_a_public_wire() {
+    let Some(host) = host() else { return };
+    with_address(&host);
+    let authority = host.authority("own");
+    let certificate = host.certificate(&authority, "registry", &[&format!("IP:{ADDRESS}")]);
+    let tokens = Server::start_in(host.network(), &format!("{ADDRESS}:5001"), |_| {
+        answer(500, "")
+    });
+    let section = TokenServer::section(&authority, &format!("http://{ADDRESS}:5001/token"));
+    host.secure_registry(5443, &certificate, None, &section);
+    let directory = authority.certificate();
+    let directory = directory.parent().unwrap().to_str().unwrap();
+    let name = format!("{ADDRESS}:5443/app");
+    let refused = lighter(
+        &host,
+        &["pull", "--cert-dir", directory, "--creds", "me:hush", &name],
+    )
+    .exits(1);
+    assert!(
+        refused.stderr.contains("anybody on the way could read"),
+        "{}",
+        refused.stderr
+    );
+    assert!(tokens.requests().is_empty());
 }

@@ -15,6 +15,7 @@ mod download;
 mod endpoint;
 mod error;
 mod manifest;
+mod pages;
 mod referrers;
 mod resolve;
 mod search;

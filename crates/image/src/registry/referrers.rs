@@ -4,53 +4,37 @@
 //! A registry without that interface keeps the list under a tag made from the
 //! digest ("Referrers Tag Schema"), which whoever pushes has to keep up.
 
-use http::Method;
-use http::header::LINK;
-
 use super::RegistryError;
-use super::client::{Session, plain, read_limited, shown};
-use super::tags::next_page;
-use crate::json::{DOCUMENT_LIMIT, parse};
+use super::client::Session;
+use super::pages::List;
 use crate::media_type::OCI_INDEX;
 use crate::{Descriptor, Digest, Document, Error, Index};
-
-const PAGES: usize = 100;
 
 impl Session {
     /// Everything that refers to `digest`, in the registry's order.
     pub(crate) async fn referrers(&self, digest: &Digest) -> Result<Vec<Descriptor>, Error> {
         let origin = self.origin();
-        let mut next = Some(origin.url(&format!("referrers/{digest}")));
+        let list = List {
+            endpoint: &origin,
+            first: origin.url(&format!("referrers/{digest}")),
+            scope: &origin.pull_scope(),
+            accept: OCI_INDEX,
+            what: &digest.to_string(),
+        };
         let mut found = Vec::new();
-        for _ in 0..PAGES {
-            let Some(url) = next else { break };
-            let make = plain(Method::GET, OCI_INDEX);
-            let response = self.send(&origin, url, &origin.pull_scope(), make).await?;
-            // 404 is the answer of a registry without the interface: without
-            // referrers the list is empty.
-            if response.status() == 404 {
-                return Ok(self
-                    .tagged_referrers(digest)
-                    .await?
-                    .map_or(Vec::new(), |index| index.manifests));
+        let listed = self.pages(&list, |page: Index| {
+            found.extend(page.manifests);
+            true
+        });
+        match listed.await {
+            // So answers a registry without the interface: without referrers the list is empty.
+            Err(Error::Registry(RegistryError::NotFound { .. })) => {
+                let index = self.tagged_referrers(digest).await?;
+                Ok(index.map_or(Vec::new(), |index| index.manifests))
             }
-            let response = self.expect_success(response, &digest.to_string()).await?;
-            let url = response.url().clone();
-            let link = response
-                .headers()
-                .get(LINK)
-                .and_then(|value| value.to_str().ok());
-            next = link
-                .and_then(|link| next_page(&url, link))
-                .filter(|next| next.origin() == url.origin());
-            let bytes = read_limited(response, DOCUMENT_LIMIT, self.stall).await?;
-            let unreadable = |source| RegistryError::Answer {
-                url: shown(&url),
-                source,
-            };
-            found.extend(parse::<Index>(&bytes).map_err(unreadable)?.manifests);
+            Err(error) => Err(error),
+            Ok(()) => Ok(found),
         }
-        Ok(found)
     }
 
     /// The list kept under a tag, when there is one.

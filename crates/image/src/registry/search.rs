@@ -4,22 +4,18 @@
 //! have the first API's (`/v1/search`); where that is missing, the list of all
 //! repositories (`/v2/_catalog`) is looked through, as far as a registry gives it.
 
-use http::header::LINK;
-use http::{Method, StatusCode};
-use reqwest::Response;
 use serde::Deserialize;
 use url::Url;
 
-use super::client::{Session, plain, read_limited, run};
+use super::client::{Session, run};
 use super::endpoint::Endpoint;
-use super::tags::next_page;
+use super::pages::List;
 use super::{Options, RegistryError};
-use crate::json::{DOCUMENT_LIMIT, null_as_empty, parse};
+use crate::json::null_as_empty;
 use crate::{DEFAULT_REGISTRY, Error};
 
 /// Docker Hub's search is on another host than its images.
 const HUB_SEARCH: &str = "https://index.docker.io/";
-const PAGES: usize = 1000;
 
 /// One repository that was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -76,28 +72,23 @@ impl Session {
         url.query_pairs_mut()
             .append_pair("q", term)
             .append_pair("n", &limit.to_string());
-        let response = self.retry(|| self.ask(&origin, url.clone(), "")).await?;
-        if response.status().is_success() {
-            let bytes = read_limited(response, DOCUMENT_LIMIT, self.stall).await?;
+        let list = List {
+            endpoint: &origin,
+            first: url,
+            scope: "",
+            accept: "",
+            what: "the search",
+        };
+        let mut found = Vec::new();
+        let asked = self.pages(&list, |page: Results| {
+            found.extend(page.results);
+            found.len() < limit
+        });
+        match asked.await {
             // Some answer every address with a page for people.
-            if let Ok(Results { results }) = parse(&bytes) {
-                return Ok(results);
-            }
+            Err(error) if is_no_such_list(&error) => self.catalog(&origin, term, limit).await,
+            other => other.map(|()| found),
         }
-        self.catalog(&origin, term, limit).await
-    }
-
-    async fn ask(&self, endpoint: &Endpoint, url: Url, scope: &str) -> Result<Response, Error> {
-        let response = self
-            .send(endpoint, url, scope, plain(Method::GET, ""))
-            .await?;
-        let status = response.status();
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Ok(self
-                .expect_success(response, "the list of repositories")
-                .await?);
-        }
-        Ok(response)
     }
 
     /// Repositories whose names contain the word.
@@ -107,41 +98,29 @@ impl Session {
         term: &str,
         limit: usize,
     ) -> Result<Vec<Match>, Error> {
-        let mut url = origin.base.clone();
-        url.set_path("/v2/_catalog");
-        let (mut next, mut found) = (Some(url), Vec::new());
-        for _ in 0..PAGES {
-            let Some(url) = next.filter(|_| found.len() < limit) else {
-                break;
-            };
-            let response = self
-                .retry(|| self.ask(origin, url.clone(), "registry:catalog:*"))
-                .await?;
-            if !response.status().is_success() {
-                return Err(self.no_search());
-            }
-            let url = response.url().clone();
-            let link = response
-                .headers()
-                .get(LINK)
-                .and_then(|value| value.to_str().ok());
-            next = link
-                .and_then(|link| next_page(&url, link))
-                .filter(|next| next.origin() == url.origin());
-            let bytes = read_limited(response, DOCUMENT_LIMIT, self.stall).await?;
-            let Ok(page) = parse::<Catalog>(&bytes) else {
-                return Err(self.no_search());
-            };
-            let names = page
-                .repositories
-                .into_iter()
-                .filter(|name| name.contains(term));
-            found.extend(names.map(|name| Match {
+        let mut first = origin.base.clone();
+        first.set_path("/v2/_catalog");
+        let list = List {
+            endpoint: origin,
+            first,
+            scope: "registry:catalog:*",
+            accept: "",
+            what: "the list of repositories",
+        };
+        let mut found = Vec::new();
+        let listed = self.pages(&list, |page: Catalog| {
+            let names = page.repositories.into_iter();
+            let fitting = names.filter(|name| name.contains(term));
+            found.extend(fitting.map(|name| Match {
                 name,
                 ..Match::default()
             }));
+            found.len() < limit
+        });
+        match listed.await {
+            Err(error) if is_no_such_list(&error) => Err(self.no_search()),
+            other => other.map(|()| found),
         }
-        Ok(found)
     }
 
     fn no_search(&self) -> Error {
@@ -149,5 +128,20 @@ impl Session {
             registry: self.registry.clone(),
         }
         .into()
+    }
+}
+
+/// Whether the registry answered, but not with a list.
+fn is_no_such_list(error: &Error) -> bool {
+    match error {
+        Error::Registry(RegistryError::Status { status, .. }) => {
+            (400..500).contains(status) && !error.is_temporary()
+        }
+        Error::Registry(
+            RegistryError::NotFound { .. }
+            | RegistryError::Denied { .. }
+            | RegistryError::Answer { .. },
+        ) => true,
+        _ => false,
     }
 }

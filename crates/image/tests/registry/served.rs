@@ -218,6 +218,9 @@ impl Attempt {
         let names = |path: &str| fs::read_dir(self.dir.path().join(path)).unwrap().count();
         assert_eq!(names("layers"), 0, "{name}: left a layer");
         assert_eq!(names("images/blobs/sha256"), 0, "{name}: left a blob");
+        // Some cases send gigabytes, and several run at once in this process.
+        let most = most_memory();
+        assert!(most < 512 << 20, "{name}: needed {most} bytes");
         // Only what a later attempt can go on with may stay.
         let may_go_on = ["cannot reach", "nothing for", "answered 5", "answered 429"];
         let text = self
@@ -234,4 +237,12 @@ impl Attempt {
             .as_ref()
             .unwrap_or_else(|text| panic!("{name}: {text}"))
     }
+}
+
+/// The most memory this process had at any time.
+fn most_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kibibytes.unwrap() << 10
 }
