@@ -7,7 +7,8 @@
 set -uo pipefail
 [ $# = 1 ] || { echo "usage: $0 RUNTIME" >&2; exit 2; }
 runtime=$(realpath -s "$1")
-work=$(mktemp -d "${LIGHTER_TEST_DIR:-/tmp}/lighter-engine.XXXXXX")
+# Podman takes no more than 50 characters for the path of its sockets.
+work=$(mktemp -d /tmp/lighter-engine.XXXXXX)
 rootfs=$work/rootfs.tar
 failed=0
 
@@ -50,6 +51,20 @@ check() {
 
 # The command on a pseudo-terminal.
 terminal() { script -qec "$(printf '%q ' "$@")" /dev/null; }
+
+# await_daemon COMMAND...: until it succeeds. A daemon that ends by itself cannot run on this machine (a nested
+# container, say): one line `skip - why`, and the script is over.
+await_daemon() {
+    local tries
+    for tries in $(seq 150); do
+        "$@" >/dev/null 2>&1 && return
+        kill -0 "$daemon" 2>/dev/null || { echo "skip - the daemon does not run here: $(tail -n 1 "$work/log")"; exit; }
+        sleep 0.2
+    done
+    echo "not ok - the daemon does not answer after 30 s: $(tail -n 1 "$work/log")"
+    failed=$((failed + 1))
+    exit
+}
 
 # await COMMAND...: until it succeeds, at most 30 s.
 await() {

@@ -76,7 +76,8 @@ fn the_runtimes_own_binary_cannot_be_written_from_inside() {
 #[test]
 fn devices_are_not_made_through_a_link_of_the_image() {
     // CVE-2026-41579 and its kin: the image's /dev is a link to a directory of the host.
-    let Some(runtime) = Runtime::unless(&[Kind::Crun], "of Debian 12 has this hole") else {
+    let Some(runtime) = Runtime::unless(&[Kind::Crun, Kind::Runc], "of Debian 12 has this hole")
+    else {
         return;
     };
     let outside = runtime.dir().join("canary");
