@@ -93,7 +93,8 @@ pub(crate) fn difference(
     Ok(None)
 }
 
-fn xattrs(path: &Path) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+/// All extended attributes, by name; a link's own.
+pub(crate) fn xattrs(path: &Path) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut names = vec![0u8; 64 << 10];
     let length = match rustix::fs::llistxattr(path, &mut names[..]) {
         Err(rustix::io::Errno::OPNOTSUPP) => return Ok(Vec::new()),

@@ -4,12 +4,13 @@
 //! unpack run side by side. `decompress.rs` inflates, `tar.rs` reads entries,
 //! `unpack.rs` creates them below one directory and nowhere else, and
 //! `merged.rs` looks a path up in the layers below, for the few entries that
-//! depend on them.
+//! depend on them. `pack.rs` is the way back, from a tree to an archive.
 
 mod decompress;
 mod error;
 mod merged;
 mod name;
+mod pack;
 pub(crate) mod pipeline;
 pub mod tar;
 mod unpack;
@@ -19,6 +20,7 @@ pub(crate) use decompress::{Decoder, sniff};
 pub use error::LayerError;
 pub(crate) use merged::{Seen, View};
 pub(crate) use name::clean;
+pub use pack::pack;
 pub(crate) use unpack::{Limits, Unpacked};
 
 use std::path::Path;
