@@ -1,6 +1,8 @@
 //! The store of images: what comes in and goes out as files, what is on disk, and that it is sound
 //! at every moment.
 
+mod archives;
+mod bombs;
 mod bundle;
 mod kills;
 mod odd_layers;

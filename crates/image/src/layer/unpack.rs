@@ -300,7 +300,10 @@ impl Unpacker {
 
     fn keep_for_last(&mut self, path: Vec<u8>, last: Last) {
         let acl = last.default_acl.as_ref().map_or(0, |acl| acl.len());
-        self.remembered += weight(path.len() + acl);
+        if !self.done.directories.contains_key(&path) {
+            self.remembered += weight(path.len());
+        }
+        self.remembered += acl;
         let known = self.done.directories.entry(path).or_default();
         let opaque = known.opaque || last.opaque;
         *known = Last { opaque, ..last };
