@@ -965,3 +965,41 @@ fn a_hundred_and_fifty_containers_come_and_go() {
     }
     before.assert_nothing_added(&host);
 }
+
+#[test]
+fn a_shared_network_is_one_host_with_one_name() {
+    let Some(host) = ready() else { return };
+    host.lighter(["network", "create", "--subnet", "10.79.0.0/24", "net"])
+        .success();
+    serve(&host, "web", "--network net --ip 10.79.0.9");
+    let script = "hostname; wget -q -O- http://127.0.0.1/index.html; grep web /etc/hosts";
+    let beside = [
+        "run",
+        "--rm",
+        "--network",
+        "container:web",
+        BUSYBOX,
+        "sh",
+        "-c",
+    ];
+    let told = host.lighter(beside.into_iter().chain([script])).success();
+    assert_eq!(told.lines(), ["web", "web", "10.79.0.9\tweb"]);
+
+    let same = [
+        "run",
+        "--rm",
+        "--network",
+        "net",
+        "--ip",
+        "10.79.0.9",
+        BUSYBOX,
+        "true",
+    ];
+    let refused = host.lighter(same);
+    assert_eq!(refused.code, 125);
+    assert!(
+        refused.stderr.contains("in use by container web"),
+        "{}",
+        refused.stderr
+    );
+}

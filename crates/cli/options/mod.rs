@@ -147,7 +147,7 @@ impl ContainerOptions {
         self.devices.apply(&mut config)?;
         self.isolation.apply(&mut config)?;
         self.life.apply(&mut config)?;
-        let warnings = self.warnings(&config);
+        let warnings = self.warnings();
         Ok(Wish { config, warnings })
     }
 
@@ -192,7 +192,7 @@ impl ContainerOptions {
         Ok(())
     }
 
-    fn warnings(&self, config: &ContainerConfig) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         let ignored = [
             (
                 self.ignored.disable_content_trust,
@@ -220,16 +220,11 @@ impl ContainerOptions {
                 "it is for Windows",
             ),
         ];
-        let mut warnings: Vec<String> = ignored
+        ignored
             .into_iter()
             .filter(|(given, ..)| *given)
             .map(|(_, name, why)| format!("{name} is ignored: {why}"))
-            .collect();
-        let host = config.network == engine::config::NetworkMode::Host;
-        if host && (!config.ports.is_empty() || config.publish_all) {
-            warnings.push("Published ports are discarded when using host network mode".into());
-        }
-        warnings
+            .collect()
     }
 }
 

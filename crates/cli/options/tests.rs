@@ -531,15 +531,6 @@ fn names() {
 }
 
 #[test]
-fn published_ports_of_the_hosts_network_are_warned_about() {
-    let warnings = wish(&["--network", "host", "-p", "80"]).unwrap().warnings;
-    assert_eq!(
-        warnings,
-        ["Published ports are discarded when using host network mode"]
-    );
-}
-
-#[test]
 fn limits() {
     let given = config(&[
         "-m",

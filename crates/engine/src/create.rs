@@ -109,6 +109,15 @@ impl Engine {
             // As docker does: what calls itself by its name should find itself.
             config.hostname = Some(etc::host_name());
         }
+        if let NetworkMode::Container(other) = &config.network {
+            // As docker does: the name that the other's /etc/hosts has for their address. A missing one is told of at start.
+            let other = self.resolve(other).and_then(|id| self.record(&id));
+            if let Ok(other) = other {
+                let own = other.config.hostname;
+                config.hostname = own.or_else(|| Some(short(&other.id).to_owned()));
+                config.domainname = other.config.domainname;
+            }
+        }
         config.image.id = image.id.to_string();
         let mut warnings = crate::validate::check(&config)?;
         warnings.extend(networking::warnings(&config, &self.all_networks())?);

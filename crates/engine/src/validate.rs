@@ -159,10 +159,15 @@ fn network(config: &ContainerConfig) -> Result<()> {
 
 fn warnings(config: &ContainerConfig) -> Vec<String> {
     let mut warnings = Vec::new();
-    let published = !config.ports.is_empty();
-    if published && matches!(config.network, NetworkMode::Host | NetworkMode::None) {
-        warnings
-            .push("published ports are ignored: the container has no bridge network".to_owned());
+    if !config.ports.is_empty() || config.publish_all {
+        match config.network {
+            NetworkMode::Host => warnings
+                .push("Published ports are discarded when using host network mode".to_owned()),
+            NetworkMode::None => warnings.push(
+                "published ports are ignored: the container has no bridge network".to_owned(),
+            ),
+            _ => {}
+        }
     }
     if config.log.driver == LogDriver::None
         && (config.log.max_size.is_some() || config.log.max_file.is_some())

@@ -216,11 +216,14 @@ impl Networks {
         }
         match self.claim(claim, network, address)? {
             None => Ok(address),
-            Some(holder) => Err(Error::AddressInUse {
-                network: network.name.clone(),
-                address,
-                holder,
-            }),
+            Some(holder) => {
+                let lease = files::read(&self.lease_path(&network.id, &holder))?;
+                Err(Error::AddressInUse {
+                    network: network.name.clone(),
+                    address,
+                    holder: lease.as_ref().map_or(holder, display_name),
+                })
+            }
         }
     }
 
