@@ -6,6 +6,7 @@ use crate::config::MountSource;
 use crate::disk::{self, Keep};
 use crate::find::check_name;
 use crate::list::Status;
+use crate::record::Record;
 use crate::{Engine, Error, Result};
 
 /// How to remove.
@@ -50,16 +51,20 @@ impl Engine {
 
     /// Takes away everything of a container that does not run. Its record goes first: without it, it does not exist.
     pub(crate) fn erase(&self, id: &str, volumes: bool) -> Result<()> {
-        let paths = self.paths.container(id);
-        let record = self.record(id)?;
-        self.undo(id)?;
+        self.erase_record(&self.record(id)?, volumes)
+    }
+
+    /// [`Engine::erase`] for who has just read the record.
+    pub(crate) fn erase_record(&self, record: &Record, volumes: bool) -> Result<()> {
+        let paths = self.paths.container(&record.id);
+        self.undo(&record.id)?;
         disk::remove_file(&paths.config())?;
-        self.release_name(&record.name, id)?;
+        self.release_name(&record.name, &record.id)?;
         disk::remove_dir(&paths.kept)?;
         if volumes {
             self.remove_anonymous(&record.config.mounts)?;
         }
-        self.note(&record, "destroy", &[])
+        self.note(record, "destroy", &[])
     }
 
     fn remove_anonymous(&self, mounts: &[crate::config::Mount]) -> Result<()> {

@@ -69,11 +69,28 @@ impl Bundle {
             path: path.clone(),
             source,
         })?;
-        fs::write(&path, text).map_err(|source| Error::File {
-            action: "write",
-            path,
+        let failed = |action, source| Error::File {
+            action,
+            path: path.clone(),
             source,
-        })?;
-        Bundle::load(dir)
+        };
+        fs::write(&path, text).map_err(|source| failed("write", source))?;
+        let dir = dir
+            .canonicalize()
+            .map_err(|source| failed("open", source))?;
+        Ok(Bundle { dir, spec })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let written = Bundle::write(directory.path(), Spec::default()).unwrap();
+        let read = Bundle::load(directory.path()).unwrap();
+        assert_eq!((written.dir, written.spec), (read.dir, read.spec));
     }
 }

@@ -75,7 +75,7 @@ impl Monitor {
             &state,
             Keep::Boot,
         );
-        self.note_end(outcome);
+        self.note_end(self.record().as_ref().ok(), outcome);
         self.clients.ended(outcome.exit_code);
     }
 
@@ -130,19 +130,19 @@ impl Monitor {
 
     /// The container has ended for good: all is written down and undone, then everybody is told.
     pub(super) fn finish(mut self, outcome: &Outcome, failed_start: bool) {
-        let auto_remove = self
-            .record()
-            .map(|record| record.config.auto_remove)
-            .unwrap_or(false);
+        let record = self.record();
         if !failed_start {
-            self.note_end(outcome);
+            self.note_end(record.as_ref().ok(), outcome);
         }
         let paths = self.engine.paths.container(&self.id);
-        if auto_remove {
+        match &record {
             // What is left after a failure is swept up by the next command.
-            let _ = self.engine.erase(&self.id, true);
-        } else {
-            let _ = disk::replace_json(&paths.last(), &self.last(outcome), Keep::Durable);
+            Ok(record) if record.config.auto_remove => {
+                let _ = self.engine.erase_record(record, true);
+            }
+            _ => {
+                let _ = disk::replace_json(&paths.last(), &self.last(outcome), Keep::Durable);
+            }
         }
         let _ = disk::remove_live(&paths.live);
         match &outcome.failure {
@@ -160,14 +160,13 @@ impl Monitor {
         self.leave_networks();
     }
 
-    fn note_end(&self, outcome: &Outcome) {
-        if let Ok(record) = self.record() {
-            if outcome.oom_killed {
-                let _ = self.engine.note(&record, "oom", &[]);
-            }
-            let code = ("exitCode", outcome.exit_code.to_string());
-            let _ = self.engine.note(&record, "die", &[code]);
+    fn note_end(&self, record: Option<&Record>, outcome: &Outcome) {
+        let Some(record) = record else { return };
+        if outcome.oom_killed {
+            let _ = self.engine.note(record, "oom", &[]);
         }
+        let code = ("exitCode", outcome.exit_code.to_string());
+        let _ = self.engine.note(record, "die", &[code]);
     }
 
     fn last(&self, outcome: &Outcome) -> Last {
