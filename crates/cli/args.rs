@@ -292,6 +292,8 @@ pub enum Refusal {
     Usage {
         /// The command, such as `lighter network create`.
         path: String,
+        /// How it is called, whole: clap leaves out what the error is not about.
+        usage: String,
         /// What clap said.
         error: Box<clap::Error>,
     },
@@ -303,6 +305,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Call, Refusal> {
         .try_get_matches_from(&arguments)
         .map_err(|error| Refusal::Usage {
             path: "lighter".into(),
+            usage: "lighter [OPTIONS] COMMAND".into(),
             error: Box::new(error),
         })?;
     if matches.get_flag("version") {
@@ -347,7 +350,7 @@ fn find(
         Kind::Leaf { run, .. } => {
             let matches = verb.parse(&path, words)?;
             Ok(Call {
-                path,
+                path: called(path, &matches),
                 global,
                 matches,
                 run: *run,
@@ -392,9 +395,45 @@ impl Verb {
         };
         Err(Refusal::Usage {
             path: deepest(&command, path, words),
+            usage: usage(self.command(path), words),
             error: Box::new(error),
         })
     }
+}
+
+/// The path of the subcommand that was called.
+fn called(mut path: String, matches: &ArgMatches) -> String {
+    let mut current = matches;
+    while let Some((name, inner)) = current.subcommand() {
+        path = format!("{path} {name}");
+        current = inner;
+    }
+    path
+}
+
+/// How the subcommand that the words lead to is called.
+fn usage(mut command: Command, words: &[OsString]) -> String {
+    command.build();
+    let mut current = command;
+    for word in words.iter().filter_map(|word| word.to_str()) {
+        if let Some(inner) = current.find_subcommand(word) {
+            current = inner.clone();
+        }
+    }
+    let text = current.render_usage().to_string();
+    go_usage(text.trim_start_matches("Usage:").trim_start())
+}
+
+/// docker's `[SERVICE...]` and `CONTAINER [CONTAINER...]` for clap's `[SERVICE]...` and `<CONTAINER>...`.
+pub fn go_usage(usage: &str) -> String {
+    let bare = |word: &str| word.trim_matches(['<', '>']).to_owned();
+    let word = |word: &str| match word.strip_suffix("...") {
+        Some(one) if one.starts_with('<') => format!("{0} [{0}...]", bare(one)),
+        Some(one) if one.ends_with(']') => format!("{}...]", one.trim_end_matches(']')),
+        _ if word.starts_with('<') => bare(word),
+        _ => word.to_owned(),
+    };
+    usage.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The path of the subcommand that the words lead to, for `Run '... --help'`.
@@ -569,26 +608,16 @@ fn go_style_top() -> Command {
 fn nearest(verbs: &'static [Verb], name: &str) -> Option<&'static str> {
     verbs
         .iter()
-        .map(|verb| (distance(verb.name, name), verb.name))
-        .filter(|(distance, known)| *distance <= known.len().div_ceil(4))
+        .map(|verb| {
+            (
+                orchestrator::diagnostic::distance(verb.name, name),
+                verb.name,
+            )
+        })
+        // `export` is another word than `import`, not a slip of the finger.
+        .filter(|(distance, known)| *distance <= if known.len() < 8 { 1 } else { 2 })
         .min()
         .map(|(_, name)| name)
-}
-
-/// Edits (insert, delete, replace) between two words.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, r) in right.iter().enumerate() {
-            let replace = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 /// What `lighter` and `lighter --help` print.
@@ -665,8 +694,32 @@ mod tests {
     }
 
     #[test]
+    fn usage_is_written_as_docker_writes_it() {
+        for (clap, go) in [
+            (
+                "lighter compose up [OPTIONS] [SERVICE]...",
+                "lighter compose up [OPTIONS] [SERVICE...]",
+            ),
+            (
+                "lighter stop [OPTIONS] <CONTAINER>...",
+                "lighter stop [OPTIONS] CONTAINER [CONTAINER...]",
+            ),
+            (
+                "lighter tag [OPTIONS] <SOURCE> <TARGET>",
+                "lighter tag [OPTIONS] SOURCE TARGET",
+            ),
+            (
+                "lighter run [OPTIONS] IMAGE [COMMAND] [ARG...]",
+                "lighter run [OPTIONS] IMAGE [COMMAND] [ARG...]",
+            ),
+        ] {
+            assert_eq!(go_usage(clap), go);
+        }
+    }
+
+    #[test]
     fn a_near_miss_is_suggested() {
-        assert_eq!(nearest(VERBS, "stpo"), None);
+        assert_eq!(nearest(VERBS, "stpo"), Some("stop"));
         assert_eq!(nearest(VERBS, "rn"), Some("rm"));
         assert_eq!(nearest(VERBS, "inspct"), Some("inspect"));
         assert_eq!(nearest(VERBS, "frobnicate"), None);

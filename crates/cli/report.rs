@@ -188,14 +188,17 @@ pub fn refuse(refusal: Refusal) -> ExitCode {
             ExitCode::FAILURE
         }
         Refusal::Usage { error, .. } if is_help(&error) => {
-            let _ = crate::output::text(&error.render().to_string());
+            let text = error.render().to_string();
+            let (usage, rest) = text.split_once('\n').unwrap_or((&text, ""));
+            let text = format!("{}\n{rest}", crate::args::go_usage(usage));
+            let _ = crate::output::text(&text);
             ExitCode::SUCCESS
         }
-        Refusal::Usage { path, error } => {
+        Refusal::Usage { path, usage, error } => {
             let (code, text) = usage_words(&path, &error);
             eprintln!("lighter: {text}\n");
-            if let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) {
-                eprintln!("{}\n", usage.to_string().replacen("Usage: ", "Usage:  ", 1));
+            if error.get(ContextKind::Usage).is_some() {
+                eprintln!("Usage:  {usage}\n");
             }
             eprintln!("Run '{path} --help' for more information");
             ExitCode::from(code)
@@ -229,7 +232,10 @@ fn usage_words(path: &str, error: &clap::Error) -> (u8, String) {
         ),
         ErrorKind::MissingRequiredArgument if !argument.starts_with('-') => (
             1,
-            format!("'{path}' requires at least 1 argument: {argument}"),
+            format!(
+                "'{path}' requires at least 1 argument: {}",
+                crate::args::go_usage(&argument)
+            ),
         ),
         ErrorKind::MissingRequiredArgument => (CANNOT_RUN, format!("flag needed: {argument}")),
         ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues if !argument.starts_with('-') => {
@@ -237,7 +243,24 @@ fn usage_words(path: &str, error: &clap::Error) -> (u8, String) {
         }
         ErrorKind::InvalidSubcommand => {
             let name = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
-            (1, format!("unknown command: {path} {name}"))
+            let nearest = context(error, ContextKind::SuggestedSubcommand);
+            let nearest = nearest.as_deref().and_then(|all| all.split(", ").next());
+            let meant = nearest.map(|nearest| format!("\n\nDid you mean '{path} {nearest}'?"));
+            let meant = meant.unwrap_or_default();
+            (1, format!("unknown command: {path} {name}{meant}"))
+        }
+        ErrorKind::ArgumentConflict => {
+            let others = match error.get(ContextKind::PriorArg) {
+                Some(ContextValue::Strings(all)) => all.clone(),
+                Some(ContextValue::String(one)) => vec![one.clone()],
+                _ => Vec::new(),
+            };
+            let others: Vec<String> = others.iter().map(|other| option_name(other)).collect();
+            let others = others.join(", ");
+            (
+                CANNOT_RUN,
+                format!("{argument} cannot be used with {others}"),
+            )
         }
         ErrorKind::InvalidValue if value.is_empty() => {
             (CANNOT_RUN, format!("flag needs an argument: {argument}"))

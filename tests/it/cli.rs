@@ -78,7 +78,7 @@ fn help_is_data_and_goes_to_standard_output() {
 #[test]
 fn the_help_of_a_verb_reads_as_dockers() {
     insta::assert_snapshot!(prints(&["rm", "--help"]), @r"
-    Usage:  lighter rm [OPTIONS] <CONTAINER>...
+    Usage:  lighter rm [OPTIONS] CONTAINER [CONTAINER...]
 
     Remove one or more containers
 
@@ -176,7 +176,7 @@ fn an_unknown_verb_and_a_wrong_number_of_arguments_are_1() {
     insta::assert_snapshot!(fails(&["volume", "frobnicate"], 1), @r"
     lighter: unknown command: lighter volume frobnicate
 
-    Usage:  lighter volume <COMMAND>
+    Usage:  lighter volume COMMAND
 
     Run 'lighter volume --help' for more information
     ");

@@ -44,6 +44,7 @@ mod compose;
 mod compose_foreground;
 mod compose_turns;
 mod compose_verbs;
+mod compose_words;
 mod crash;
 mod engine_attach;
 mod engine_copy;

@@ -66,6 +66,8 @@ impl Engine {
             self.await_end(record, Some(init))?;
             return Ok(Stopped::default());
         }
+        // Asked again: it may have come to set a handler while we waited, and then it merely took too long.
+        let deaf = deaf_to(record, init, signal);
         self.kill_all_of(&record.id)?;
         self.await_end(record, Some(init))?;
         let killed = signal != Signal::KILL;

@@ -34,6 +34,8 @@ pub struct Diagnostic {
     pub also: Option<(Span, String)>,
     /// What to do about it.
     pub help: Option<String>,
+    /// One line is enough, and whoever only looks does not need it.
+    pub brief: bool,
 }
 
 impl Diagnostic {
@@ -56,6 +58,7 @@ impl Diagnostic {
             label: None,
             also: None,
             help: None,
+            brief: false,
         }
     }
 
@@ -89,6 +92,13 @@ impl Diagnostic {
         self
     }
 
+    /// In one line, without the text of the file; not told by verbs that only look.
+    #[must_use]
+    pub fn brief(mut self) -> Self {
+        self.brief = true;
+        self
+    }
+
     /// On the heap, for `Result`s that should stay small.
     #[must_use]
     pub fn boxed(self) -> Box<Self> {
@@ -102,6 +112,17 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
+        if let (true, Some(span)) = (self.brief, self.span) {
+            let title = format!("{}: {}", sources.place(span), self.title);
+            return Self {
+                span: None,
+                help: None,
+                brief: false,
+                title,
+                ..self.clone()
+            }
+            .render(sources, styled);
+        }
         let mut group = level
             .primary_title(self.title.as_str())
             .elements(self.snippets(sources));
@@ -201,6 +222,15 @@ impl Diagnostics {
         }
     }
 
+    /// The same without the brief ones.
+    #[must_use]
+    pub fn without_brief(&self) -> Self {
+        let list = self.list.iter().filter(|diagnostic| !diagnostic.brief);
+        Self {
+            list: list.cloned().collect(),
+        }
+    }
+
     /// Whether any of them is an error.
     #[must_use]
     pub fn failed(&self) -> bool {
@@ -258,7 +288,8 @@ fn is_stem(word: &str, candidate: &str) -> bool {
 }
 
 /// Damerau's distance (optimal string alignment): insert, delete, replace, swap neighbours.
-fn distance(a: &str, b: &str) -> usize {
+#[must_use]
+pub fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
     for i in 1..=a.len() {

@@ -50,6 +50,9 @@ pub enum Error {
         /// Where the search began.
         directory: PathBuf,
     },
+    /// What has the name of a Compose file is none.
+    #[error("{0} is a directory, not a Compose file")]
+    Directory(PathBuf),
     /// An environment file cannot be used.
     #[error("cannot read the environment file {path}: {reason}")]
     EnvironmentFile {
@@ -206,9 +209,13 @@ fn default_files(start: &Path) -> Result<Vec<PathBuf>, Error> {
                 .collect());
         }
     }
-    Err(Error::NoFile {
-        directory: start.to_owned(),
-    })
+    let named = NAMES.iter().map(|name| start.join(name));
+    match named.into_iter().find(|path| path.is_dir()) {
+        Some(path) => Err(Error::Directory(path)),
+        None => Err(Error::NoFile {
+            directory: start.to_owned(),
+        }),
+    }
 }
 
 /// The project's name: `-p`, `COMPOSE_PROJECT_NAME`, the last `name:` in the files, the directory.

@@ -151,7 +151,6 @@ impl<'a> Loader<'a> {
                 &mut self.diagnostics,
             );
         }
-        self.stop_if_failed()?;
         let disabled = profiles::select(&mut tree, &request.profiles, &request.services);
         if !request.skip.consistency {
             consistency::check(&tree, &disabled, &mut self.diagnostics);
@@ -178,8 +177,8 @@ impl<'a> Loader<'a> {
             .and_then(|mapping| mapping.shift_remove("version"))
         {
             let finding =
-                Diagnostic::warning("the key version is obsolete and changes nothing", entry.key);
-            self.diagnostics.push(finding.help("remove the line"));
+                Diagnostic::warning("the key version is obsolete; remove the line", entry.key);
+            self.diagnostics.push(finding.brief());
         }
         canonical::canonical(tree, &mut self.diagnostics)
     }

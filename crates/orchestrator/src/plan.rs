@@ -234,6 +234,10 @@ pub struct Plan {
     pub undo: Vec<Undo>,
     /// What happens to each resource.
     pub fates: Vec<Fate>,
+    /// Steps that are parts of making a container anew, for those who show them: the container, and its steps.
+    pub recreations: Vec<(String, std::ops::Range<usize>)>,
+    /// Containers that run and stay as they are.
+    pub running: Vec<String>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }

@@ -50,6 +50,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// When to pull, instead of the services' own policy.
     pub pull: Option<Pull>,
+    /// An image that is not there is not built.
+    pub no_build: bool,
     /// What is always pulled was pulled a moment ago, by [`refresh`].
     pub refreshed: bool,
 }
@@ -88,6 +90,16 @@ pub enum Error {
         service: String,
         /// The directory.
         context: String,
+        /// The image.
+        image: String,
+    },
+    /// An image that may not be built is not there.
+    #[error(
+        "services.{service}: the image {image} is not in the store, and --no-build says not to build it"
+    )]
+    NotBuilt {
+        /// The service.
+        service: String,
         /// The image.
         image: String,
     },
@@ -134,6 +146,7 @@ pub fn reconcile(project: &Project, observed: &Observed, options: &Options) -> R
         up.service(name)?;
     }
     up.rebuild_networks();
+    up.begin_after_pulls();
     if options.wait {
         up.wait_for_all(&services);
     }
@@ -169,6 +182,7 @@ pub fn dependencies(
         up.service(name)?;
     }
     up.rebuild_networks();
+    up.begin_after_pulls();
     for (other, dependency) in &project.services[service].depends_on {
         up.dependency(other, dependency.condition, dependency.required, service);
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError};
 
 use crate::diagnostic::Diagnostic;
 
@@ -411,6 +411,7 @@ pub fn parse(sources: &Sources, file: FileId) -> Result<Vec<Node>, Box<Diagnosti
     let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
+        text,
         file,
         anchors: HashMap::new(),
         nodes: 0,
@@ -431,6 +432,7 @@ pub fn parse(sources: &Sources, file: FileId) -> Result<Vec<Node>, Box<Diagnosti
 
 struct Reader<'a> {
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
+    text: &'a str,
     file: FileId,
     anchors: HashMap<usize, Node>,
     nodes: usize,
@@ -450,11 +452,37 @@ impl<'a> Reader<'a> {
                 };
                 Ok((event, span))
             }
-            Some(Err(error)) => Err(Diagnostic::error(
+            Some(Err(error)) => Err(self.not_yaml(&error).boxed()),
+        }
+    }
+
+    /// The parser stops where the line before a tab ends; people look for the tab.
+    fn not_yaml(&self, error: &ScanError) -> Diagnostic {
+        let marker = *error.marker();
+        let lines = self.text.lines().enumerate();
+        let near = lines.skip(marker.line().saturating_sub(1)).take(2);
+        let tab = |(n, line): (usize, &str)| {
+            let indent = line.len() - line.trim_start().len();
+            let column = line[..indent].chars().position(|c| c == '\t')?;
+            let position = Position {
+                line: u32::try_from(n + 1).ok()?,
+                column: u32::try_from(column + 1).ok()?,
+            };
+            Some(Span {
+                file: self.file,
+                start: position,
+                end: position,
+            })
+        };
+        match near.filter_map(tab).next() {
+            Some(span) => {
+                Diagnostic::error("this is not valid YAML: a tab in the indentation", span)
+                    .help("indent with spaces")
+            }
+            None => Diagnostic::error(
                 format!("this is not valid YAML: {}", error.info()),
-                self.point(*error.marker()),
-            )
-            .boxed()),
+                self.point(marker),
+            ),
         }
     }
 

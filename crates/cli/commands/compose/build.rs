@@ -9,12 +9,13 @@ use super::project::Session;
 /// Build or rebuild services
 #[derive(clap::Args)]
 pub struct Args {
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 
 /// Names what would have to be built.
 pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
-    let project = session.project(&args.services)?;
+    let project = session.project_to_look_at(&args.services)?;
     let named = |name: &String| args.services.is_empty() || args.services.contains(name);
     let built: Vec<&str> = project
         .services

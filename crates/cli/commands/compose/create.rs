@@ -13,6 +13,7 @@ use super::up::{Making, bring_up};
 pub struct Args {
     #[command(flatten)]
     making: Making,
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

@@ -25,6 +25,7 @@ pub struct Args {
     /// Stream events until this timestamp
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

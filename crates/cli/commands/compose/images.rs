@@ -17,6 +17,7 @@ pub struct Args {
     /// Only display IDs
     #[arg(short, long)]
     quiet: bool,
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

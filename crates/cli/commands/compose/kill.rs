@@ -19,6 +19,7 @@ pub struct Args {
     /// Remove containers for services not defined in the Compose file
     #[arg(long)]
     remove_orphans: bool,
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

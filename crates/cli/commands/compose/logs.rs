@@ -40,6 +40,7 @@ pub struct Args {
     /// Only this container of a service, by number
     #[arg(long, value_name = "NUMBER")]
     index: Option<u32>,
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

@@ -25,12 +25,13 @@ pub struct Args {
     quiet: bool,
     #[command(flatten)]
     making: Making,
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 
 /// Prints the plan.
 pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
-    let project = session.project(&args.services)?;
+    let project = session.project_to_look_at(&args.services)?;
     session.check_support(&project, &args.services)?;
     let observed = observe::observe(&session.host, &project)?;
     let mut plan =

@@ -39,11 +39,11 @@ pub fn play_with(
         return dry_run(plan, session);
     }
     interrupt::catch()?;
-    let watcher = if quiet {
-        Box::new(Nobody)
-    } else {
-        watcher(session)
+    let watcher = Teller {
+        plan,
+        printer: if quiet { None } else { printer(session) },
     };
+    watcher.tell_what_runs();
     let before = interrupt::count_caught();
     let interrupted = || match interrupt::count_caught() - before {
         0 => false,
@@ -54,7 +54,7 @@ pub fn play_with(
         parallel: session.parallel(),
         interrupted: &interrupted,
         wait,
-        watcher: &*watcher,
+        watcher: &watcher,
     };
     let result = execute::execute(plan, &session.host, &play);
     drop(watcher);
@@ -73,6 +73,8 @@ fn error(plan: &Plan, failure: Failure) -> anyhow::Error {
         return error.into();
     };
     let (kind, name) = step.action.subject();
+    // Some errors of the engine say what was attempted themselves.
+    let said = error.to_string();
     let what = match (&step.action, &step.cause) {
         (Action::Wait { .. }, orchestrator::plan::Cause::Needed(by)) => {
             format!("{by} cannot start: a dependency failed")
@@ -83,53 +85,133 @@ fn error(plan: &Plan, failure: Failure) -> anyhow::Error {
             kind.to_lowercase()
         ),
     };
+    if said.starts_with(&what) {
+        return error.into();
+    }
     anyhow::Error::new(error).context(what)
 }
 
 fn dry_run(plan: &Plan, session: &Session) -> Result<()> {
-    let watcher = watcher(session);
+    let printer = printer(session);
+    let teller = Teller { plan, printer };
+    teller.tell_what_runs();
     for (n, step) in plan.steps.iter().enumerate() {
-        watcher.event(n, &step.action, Event::Began);
-        watcher.event(n, &step.action, Event::Done);
+        teller.event(n, &step.action, Event::Began);
+        teller.event(n, &step.action, Event::Done);
     }
-    drop(watcher);
+    drop(teller);
     session.global.note("nothing was done (--dry-run)");
     Ok(())
 }
 
-fn watcher(session: &Session) -> Box<dyn Watcher> {
+fn printer(session: &Session) -> Option<Box<dyn Printer>> {
     let prefix = if session.dry_run() {
         " DRY-RUN MODE - "
     } else {
         ""
     };
     match session.progress() {
-        Progress::Quiet => Box::new(Nobody),
-        Progress::Json => Box::new(Json {
+        Progress::Quiet => None,
+        Progress::Json => Some(Box::new(Json {
             dry_run: session.dry_run(),
-        }),
-        Progress::Tty => Box::new(Lines::default()),
-        Progress::Plain | Progress::Auto => Box::new(Plain { prefix }),
+        })),
+        Progress::Tty => Some(Box::new(Lines::default())),
+        Progress::Plain | Progress::Auto => Some(Box::new(Plain { prefix })),
     }
 }
 
-struct Nobody;
-
-impl Watcher for Nobody {
-    fn event(&self, _: usize, _: &Action, _: Event<'_>) {}
+/// Something to show about one resource.
+struct Line<'a> {
+    kind: &'a str,
+    name: &'a str,
+    state: State,
+    text: &'a str,
 }
 
-/// What an event is called.
-fn word(action: &Action, event: &Event<'_>) -> Option<String> {
-    let (doing, done) = action.words();
-    Some(match event {
-        Event::Began => doing.to_owned(),
-        Event::Done => done.to_owned(),
-        Event::Failed(error) => format!("Error: {error}"),
-        Event::Tolerated(error) => format!("Skipped: {error}"),
-        Event::Note(text) => format!("Note: {text}"),
-        Event::Pull(_) => return None,
-    })
+/// How far a resource is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Working,
+    Done,
+    Failed,
+    Skipped,
+    Noted,
+}
+
+/// Shows lines in a form of its own.
+trait Printer: Sync {
+    fn line(&self, line: &Line<'_>);
+
+    /// An image is on its way: a form that redraws its lines shows how far.
+    fn pull(&self, _kind: &str, _name: &str, _event: &image::Event<'_>) {}
+}
+
+/// Turns the steps of a plan into lines: a container made anew is one thing for people, and several steps.
+struct Teller<'a> {
+    plan: &'a Plan,
+    printer: Option<Box<dyn Printer>>,
+}
+
+impl Teller<'_> {
+    fn line(&self, kind: &str, name: &str, state: State, text: &str) {
+        if let Some(printer) = &self.printer {
+            printer.line(&Line {
+                kind,
+                name,
+                state,
+                text,
+            });
+        }
+    }
+
+    fn tell_what_runs(&self) {
+        for name in &self.plan.running {
+            self.line("Container", name, State::Done, "Running");
+        }
+    }
+
+    /// What a step is called to begin with and at its end, and on what; nothing where a recreation is under way.
+    fn words<'a>(
+        &'a self,
+        step: usize,
+        action: &'a Action,
+    ) -> (&'a str, Option<&'a str>, Option<&'a str>) {
+        let mut recreations = self.plan.recreations.iter();
+        match recreations.find(|(_, steps)| steps.contains(&step)) {
+            Some((name, steps)) => (
+                name,
+                (step == steps.start).then_some("Recreate"),
+                (step + 1 == steps.end).then_some("Recreated"),
+            ),
+            None => {
+                let (doing, done) = action.words();
+                (action.object(), Some(doing), Some(done))
+            }
+        }
+    }
+}
+
+impl Watcher for Teller<'_> {
+    fn event(&self, step: usize, action: &Action, event: Event<'_>) {
+        let kind = action.subject().0;
+        let (name, doing, done) = self.words(step, action);
+        let (state, text) = match event {
+            Event::Began => (State::Working, doing.map(str::to_owned)),
+            Event::Done => (State::Done, done.map(str::to_owned)),
+            Event::Failed(error) => (State::Failed, Some(format!("Error: {error}"))),
+            Event::Tolerated(error) => (State::Skipped, Some(format!("Skipped: {error}"))),
+            Event::Note(text) => (State::Noted, Some(format!("Note: {text}"))),
+            Event::Pull(event) => {
+                if let Some(printer) = &self.printer {
+                    printer.pull(kind, name, &event);
+                }
+                return;
+            }
+        };
+        if let Some(text) = text {
+            self.line(kind, name, state, &text);
+        }
+    }
 }
 
 /// ` Container shop-db-1  Started`.
@@ -137,12 +219,12 @@ struct Plain {
     prefix: &'static str,
 }
 
-impl Watcher for Plain {
-    fn event(&self, _: usize, action: &Action, event: Event<'_>) {
-        let (kind, name) = action.subject();
-        if let Some(word) = word(action, &event) {
-            say(&format!("{} {kind} {name}  {word}\n", self.prefix));
-        }
+impl Printer for Plain {
+    fn line(&self, line: &Line<'_>) {
+        let Line {
+            kind, name, text, ..
+        } = line;
+        say(&format!("{} {kind} {name}  {text}\n", self.prefix));
     }
 }
 
@@ -156,23 +238,20 @@ struct Json {
     dry_run: bool,
 }
 
-impl Watcher for Json {
-    fn event(&self, _: usize, action: &Action, event: Event<'_>) {
-        let (kind, name) = action.subject();
-        let Some(text) = word(action, &event) else {
-            return;
+impl Printer for Json {
+    fn line(&self, line: &Line<'_>) {
+        let status = match line.state {
+            State::Working => "Working",
+            State::Done => "Done",
+            State::Failed => "Error",
+            State::Skipped | State::Noted => "Warning",
         };
-        let status = match event {
-            Event::Began => "Working",
-            Event::Failed(_) => "Error",
-            Event::Tolerated(_) | Event::Note(_) => "Warning",
-            _ => "Done",
-        };
-        let mut line = json!({ "id": format!("{kind} {name}"), "status": status, "text": text });
+        let id = format!("{} {}", line.kind, line.name);
+        let mut object = json!({ "id": id, "status": status, "text": line.text });
         if self.dry_run {
-            line["dry-run"] = true.into();
+            object["dry-run"] = true.into();
         }
-        say(&format!("{line}\n"));
+        say(&format!("{object}\n"));
     }
 }
 
@@ -189,11 +268,11 @@ struct Bar {
     layers: HashMap<String, (u64, u64)>,
 }
 
-impl Watcher for Lines {
-    fn event(&self, _: usize, action: &Action, event: Event<'_>) {
-        let (kind, name) = action.subject();
+impl Lines {
+    /// Does something with the line of a resource.
+    fn with(&self, kind: &str, name: &str, act: impl FnOnce(&mut Bar)) {
         let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = bars
+        act(bars
             .entry(format!("{kind} {name}"))
             .or_insert_with_key(|key| Bar {
                 bar: self
@@ -201,42 +280,46 @@ impl Watcher for Lines {
                     .add(ProgressBar::new_spinner().with_prefix(key.clone())),
                 began: Instant::now(),
                 layers: HashMap::new(),
-            });
-        if let Event::Pull(event) = &event {
-            return line.pull(event);
-        }
-        let Some(word) = word(action, &event) else {
-            return;
-        };
-        if let Event::Note(_) = event {
-            let _ = self.all.println(format!("{kind} {name}  {word}"));
-            return;
-        }
-        if let Event::Began = event {
-            line.bar
-                .set_style(style(" {spinner:.cyan} {prefix}  {msg}"));
-            line.bar.enable_steady_tick(Duration::from_millis(100));
-            line.bar.set_message(word);
+            }));
+    }
+}
+
+impl Printer for Lines {
+    fn line(&self, line: &Line<'_>) {
+        if line.state == State::Noted {
+            let text = format!("{} {}  {}", line.kind, line.name, line.text);
+            let _ = self.all.println(text);
             return;
         }
-        let sign = match event {
-            Event::Failed(_) => "{prefix} \x1b[31m",
-            Event::Tolerated(_) => "{prefix} \x1b[33m",
-            _ => "{prefix} \x1b[32m",
-        };
-        let mark = if matches!(event, Event::Done) {
-            "✔"
-        } else {
-            "✘"
-        };
-        line.bar
-            .set_style(style(&format!(" {mark} {sign} {{msg}}\x1b[0m")));
-        line.bar
-            .abandon_with_message(format!("{word} {:.1}s", line.began.elapsed().as_secs_f32()));
+        self.with(line.kind, line.name, |bar| bar.show(line));
+    }
+
+    fn pull(&self, kind: &str, name: &str, event: &image::Event<'_>) {
+        self.with(kind, name, |bar| bar.pull(event));
     }
 }
 
 impl Bar {
+    fn show(&self, line: &Line<'_>) {
+        if line.state == State::Working {
+            self.bar
+                .set_style(style(" {spinner:.cyan} {prefix}  {msg}"));
+            self.bar.enable_steady_tick(Duration::from_millis(100));
+            self.bar.set_message(line.text.to_owned());
+            return;
+        }
+        let (mark, sign) = match line.state {
+            State::Failed => ("✘", "{prefix} \x1b[31m"),
+            State::Skipped => ("✘", "{prefix} \x1b[33m"),
+            _ => ("✔", "{prefix} \x1b[32m"),
+        };
+        self.bar
+            .set_style(style(&format!(" {mark} {sign} {{msg}}\x1b[0m")));
+        let seconds = self.began.elapsed().as_secs_f32();
+        self.bar
+            .abandon_with_message(format!("{} {seconds:.1}s", line.text));
+    }
+
     /// All layers of an image as one number.
     fn pull(&mut self, event: &image::Event<'_>) {
         let image::Event::Layer { digest, state } = event else {

@@ -169,6 +169,13 @@ impl<'a> Session<'a> {
         self.load(services, Skip::default())
     }
 
+    /// Loads the project for a verb that changes nothing on this host: what can wait for one that does is not told.
+    pub fn project_to_look_at(&self, services: &[String]) -> Result<Project> {
+        let project = self.read(services, Skip::default(), false)?;
+        self.show(&project.warnings.without_brief(), &project.sources);
+        Ok(project)
+    }
+
     /// Loads the project without the phases to skip.
     pub fn load(&self, services: &[String], skip: Skip) -> Result<Project> {
         self.read(services, skip, true)

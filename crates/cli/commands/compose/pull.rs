@@ -27,12 +27,13 @@ pub struct Args {
     /// Pull without printing progress information
     #[arg(short, long)]
     quiet: bool,
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 
 /// Fetches all at once.
 pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
-    let project = session.project(&args.services)?;
+    let project = session.project_to_look_at(&args.services)?;
     let named = if args.include_deps {
         project.with_dependencies(&args.services)
     } else {

@@ -18,12 +18,13 @@ pub struct Args {
     /// Also push images of services declared as dependencies
     #[arg(long)]
     include_deps: bool,
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 
 /// Sends all at once. As in docker, a service without a build of its own has nothing to push.
 pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
-    let project = session.project(&args.services)?;
+    let project = session.project_to_look_at(&args.services)?;
     if let Some(name) = args
         .services
         .iter()

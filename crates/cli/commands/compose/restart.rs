@@ -18,6 +18,7 @@ pub struct Args {
     /// Seconds to wait for a container to stop
     #[arg(short, long, value_name = "SECONDS")]
     timeout: Option<u64>,
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

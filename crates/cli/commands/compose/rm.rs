@@ -21,6 +21,7 @@ pub struct Args {
     /// Remove any anonymous volumes attached to containers
     #[arg(short, long)]
     volumes: bool,
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

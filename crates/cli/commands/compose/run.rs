@@ -106,6 +106,9 @@ pub fn run(args: Args, session: &Session) -> Result<ExitCode> {
     };
     let named = [service.clone()];
     let project = session.project(&named)?;
+    if !project.services.contains_key(service) {
+        bail!("no such service: {service}");
+    }
     session.check_support(&project, &named)?;
     let turn = session.turn(&project.name)?;
     let observed = observe::observe(&session.host, &project)?;

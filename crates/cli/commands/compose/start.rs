@@ -19,6 +19,7 @@ pub struct Args {
     /// Most seconds to wait
     #[arg(long, value_name = "SECONDS")]
     wait_timeout: Option<u64>,
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

@@ -10,6 +10,7 @@ use crate::output::{self, table};
 /// Display the running processes
 #[derive(clap::Args)]
 pub struct Args {
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

@@ -11,6 +11,7 @@ use crate::report::Each;
 /// Unpause services
 #[derive(clap::Args)]
 pub struct Args {
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

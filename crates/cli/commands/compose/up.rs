@@ -1,6 +1,6 @@
 //! `lighter compose up`: makes what is missing, makes anew what changed, starts it, and stays with it unless `-d`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -66,6 +66,7 @@ pub struct Args {
     /// Don't print prefix in logs
     #[arg(long)]
     no_log_prefix: bool,
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 
@@ -143,6 +144,7 @@ impl Making {
                 "never" => Some(Pull::Never),
                 _ => None,
             },
+            no_build: self.no_build,
             ..reconcile::Options::default()
         })
     }
@@ -287,11 +289,16 @@ fn watch(
 ) -> Result<ExitCode> {
     let abort_on_any = args.abort_on_container_exit || args.exit_code_from.is_some();
     let mut first_exit: Option<i32> = None;
+    let mut exits = Exits {
+        project: &project.name,
+        told: BTreeSet::new(),
+    };
     let interrupted = loop {
         if interrupt::count_caught() > caught {
             break true;
         }
         let now = current(session, containers);
+        exits.tell(&now);
         let ended = |c: &&Container| matches!(c.status, Status::Exited | Status::Dead);
         let failed = |c: &&Container| ended(c) && c.exit_code != Some(0);
         let trigger = match (abort_on_any, args.abort_on_container_failure) {
@@ -300,7 +307,7 @@ fn watch(
             _ => None,
         };
         if let Some(container) = trigger {
-            eprintln!("{} exited; stopping the others", container.name);
+            eprintln!("Aborting on container exit...");
             first_exit = container.exit_code;
             break false;
         }
@@ -329,6 +336,7 @@ fn watch(
             return Err(error);
         }
     }
+    exits.tell(&current(session, containers));
     if let Some(service) = &args.exit_code_from {
         let code = current(session, containers)
             .into_iter()
@@ -340,6 +348,30 @@ fn watch(
         (true, _) => Ok(ExitCode::from(INTERRUPTED)),
         (false, Some(code)) => Ok(code_of(code)),
         (false, None) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Says once of each container how it ended.
+struct Exits<'a> {
+    project: &'a str,
+    told: BTreeSet<String>,
+}
+
+impl Exits<'_> {
+    fn tell(&mut self, containers: &[Container]) {
+        for container in containers {
+            if !matches!(container.status, Status::Exited | Status::Dead) {
+                self.told.remove(&container.name);
+            } else if self.told.insert(container.name.clone()) {
+                let name = container.name.strip_prefix(self.project);
+                let name = name.and_then(|name| name.strip_prefix('-'));
+                let name = name.unwrap_or(&container.name);
+                eprintln!(
+                    "{name} exited with code {}",
+                    container.exit_code.unwrap_or(0)
+                );
+            }
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Args {
     /// Drops project when the first container stops
     #[arg(long)]
     down_project: bool,
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "SERVICE")]
     services: Vec<String>,
 }
 

@@ -158,6 +158,7 @@ impl Up<'_> {
                     .fate("container", &name, Verdict::Restart, Some(cause));
             } else {
                 self.plan.fate("container", &name, Verdict::Keep, None);
+                self.plan.running.push(name.clone());
                 self.planned(service).started.extend(step);
             }
         } else if self.options.no_start {
@@ -262,6 +263,7 @@ impl Up<'_> {
             .fate("container", &name, Verdict::Recreate, Some(cause.clone()));
         let mut needs = self.needs(service);
         needs.extend(&self.planned(service).swept);
+        let first = self.plan.steps.len();
         let definition = &self.project.services[service];
         let on_stale_network = definition
             .networks
@@ -308,6 +310,8 @@ impl Up<'_> {
                 [removed],
             )
         };
+        let steps = first..self.plan.steps.len();
+        self.plan.recreations.push((name.clone(), steps));
         let planned = self.planned(service);
         planned.recreated = true;
         planned.created.push(last);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{Error, Options, Pull, Up};
 use crate::model::{Project, Service};
-use crate::plan::{Action, Cause, Plan, Verdict};
+use crate::plan::{Action, Cause, Plan, Step, Verdict};
 
 impl Up<'_> {
     pub(super) fn images(&mut self, services: &[String]) -> Result<(), Error> {
@@ -23,6 +23,12 @@ impl Up<'_> {
                 .as_ref()
                 .filter(|_| service.image.is_none() || policy == Pull::Never);
             match (there, policy, built) {
+                (false, _, Some(_)) if self.options.no_build => {
+                    return Err(Error::NotBuilt {
+                        service: name.clone(),
+                        image,
+                    });
+                }
                 (false, _, Some(build)) => {
                     return Err(Error::NeedsBuild {
                         service: name.clone(),
@@ -44,6 +50,18 @@ impl Up<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Nothing else begins before every image is here: one that cannot be had then changes nothing.
+    pub(super) fn begin_after_pulls(&mut self) {
+        let is_pull = |step: &Step| matches!(step.action, Action::Pull { .. });
+        let steps = self.plan.steps.iter().enumerate();
+        let pulls: Vec<usize> = steps.filter(|(_, s)| is_pull(s)).map(|(n, _)| n).collect();
+        for step in &mut self.plan.steps {
+            if step.after.is_empty() && !is_pull(step) {
+                step.after.clone_from(&pulls);
+            }
+        }
     }
 
     pub(super) fn pull(&mut self, service: &str, image: String, cause: Cause) {

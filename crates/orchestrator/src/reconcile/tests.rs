@@ -266,8 +266,8 @@ fn first_up_makes_everything_in_order() {
     insta::assert_snapshot!(steps(&plan), @r##"
     0 pull db
     1 pull web
-    2 create-network p_default
-    3 create-volume p_data
+    2 create-network p_default <- 0,1
+    3 create-volume p_data <- 0,1
     4 create p-db-1 <- 0,2,3
     5 start p-db-1 <- 4
     6 create p-web-1 <- 1,2
