@@ -272,6 +272,38 @@ fn root_has_what_is_in_its_sets_and_nothing_inheritable() {
 }
 
 #[test]
+fn a_capability_that_cannot_be_granted_is_left_out_with_a_warning() {
+    let Some(runtime) = Runtime::unless(&[Kind::Runc, Kind::Crun], "of Debian 12 fails") else {
+        return;
+    };
+    let bundle = runtime.bundle("grep -E 'Cap(Prm|Bnd)' /proc/self/status", |c| {
+        let all = json!(["CAP_CHOWN", "CAP_SYS_RESOURCE"]);
+        c["process"]["capabilities"] = json!({"bounding": all, "effective": all, "permitted": all});
+    });
+    // A caller without the capability, wherever this runs.
+    let command = runtime.command(["run", "--bundle", bundle.path(), &runtime.id()]);
+    let mut limited = std::process::Command::new("setpriv");
+    limited.args([
+        "--bounding-set",
+        "-sys_resource",
+        "--inh-caps",
+        "-sys_resource",
+    ]);
+    limited.arg(command.get_program()).args(command.get_args());
+    let output = support::Output::of(limited).success();
+    let chown = "0000000000000001";
+    assert_eq!(
+        output.lines(),
+        [format!("CapPrm:\t{chown}"), format!("CapBnd:\t{chown}")]
+    );
+    assert!(
+        output.stderr.contains("CAP_SYS_RESOURCE"),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
 fn without_capabilities_there_are_none() {
     let Some(runtime) = Runtime::new() else {
         return;

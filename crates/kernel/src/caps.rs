@@ -98,12 +98,14 @@ pub fn limit(keep: u64) -> Result<()> {
 /// Set the effective, permitted, inheritable and ambient sets.
 ///
 /// What is ambient has to be permitted and inheritable as well (capabilities(7)): bundles name more,
-/// and the kernel's rule is what they get.
+/// and the kernel's rule is what they get. What this process has not cannot be granted, and is left
+/// out: config.md, Linux Process, wants a warning and no failure; see [`missing`].
 pub fn set(sets: &Capabilities) -> std::result::Result<(), Failure> {
+    let own = rustix::thread::capabilities(None)?.permitted;
     let known = CapabilitySets {
-        effective: set_of(bits(&sets.effective)?),
-        permitted: set_of(bits(&sets.permitted)?),
-        inheritable: set_of(bits(&sets.inheritable)?),
+        effective: set_of(bits(&sets.effective)?) & own,
+        permitted: set_of(bits(&sets.permitted)?) & own,
+        inheritable: set_of(bits(&sets.inheritable)?) & own,
     };
     let possible = (known.permitted & known.inheritable).bits();
     let ambient = bits(&sets.ambient)? & possible;
@@ -138,6 +140,13 @@ pub fn available() -> u64 {
             rustix::thread::capability_is_in_bounding_set(one(*number)).unwrap_or(false)
         })
         .fold(0, |bits, number| bits | 1 << number)
+}
+
+/// Of these names, those that this process has not and so cannot grant.
+pub fn missing<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
+    let own = available();
+    let lacks = |name: &&str| bits(&[(*name).to_owned()]).is_ok_and(|bit| bit & own == 0);
+    names.into_iter().filter(lacks).collect()
 }
 
 fn one(number: u32) -> CapabilitySet {

@@ -132,6 +132,7 @@ impl Wish {
         let terminal = bundle.spec.process().as_ref().and_then(|p| p.terminal()) == Some(true);
         let console_socket = given.path("console-socket");
         check_terminal(terminal, detach, console_socket.is_some())?;
+        warn_of_missing_capabilities(call, &bundle);
         Ok(Wish {
             bundle,
             attach,
@@ -158,6 +159,25 @@ impl Wish {
             return Err(error);
         }
         Ok(container)
+    }
+}
+
+/// config.md, Linux Process: what cannot be granted is worth a warning.
+fn warn_of_missing_capabilities(call: &Call, bundle: &Bundle) {
+    let process = bundle.spec.process().as_ref();
+    let sets = process.and_then(|process| process.capabilities().as_ref());
+    let wanted = sets.and_then(|sets| sets.permitted().as_ref());
+    let names: Vec<_> = wanted
+        .into_iter()
+        .flatten()
+        .map(|capability| format!("CAP_{capability}"))
+        .collect();
+    let missing = kernel::caps::missing(names.iter().map(String::as_str));
+    if !missing.is_empty() {
+        let all = missing.join(", ");
+        call.log.warn(&format!(
+            "{all}: lighter has no such capability itself, and cannot grant it"
+        ));
     }
 }
 

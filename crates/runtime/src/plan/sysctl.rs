@@ -22,7 +22,7 @@ const IPC: [&str; 8] = [
 /// One step for each parameter.
 pub(super) fn steps(view: &View) -> Result<Vec<Step>, Error> {
     let step = |(name, value): (&&str, &&str)| {
-        check(view, name)?;
+        check(view, name, value)?;
         let op = Op::Sysctl {
             name: (*name).into(),
             value: (*value).into(),
@@ -35,7 +35,7 @@ pub(super) fn steps(view: &View) -> Result<Vec<Step>, Error> {
     view.sysctl.iter().map(step).collect()
 }
 
-fn check(view: &View, name: &str) -> Result<(), Error> {
+fn check(view: &View, name: &str, value: &str) -> Result<(), Error> {
     let refuse = |reason: String| {
         Err(Error::Config {
             field: format!("linux.sysctl[{name}]"),
@@ -56,7 +56,10 @@ fn check(view: &View, name: &str) -> Result<(), Error> {
     // As runc: the name has a field of its own, and which of the two counts would be left open.
     let conflict = match dotted.as_str() {
         "kernel.hostname" => Some("hostname"),
-        "kernel.domainname" => view.domainname.map(|_| "domainname"),
+        "kernel.domainname" => view
+            .domainname
+            .filter(|domain| *domain != value)
+            .map(|_| "domainname"),
         _ => None,
     };
     if let Some(field) = conflict {
