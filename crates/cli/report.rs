@@ -230,13 +230,9 @@ fn usage_words(path: &str, error: &clap::Error) -> (u8, String) {
             1,
             format!("'{path}' does not take the argument {argument:?}"),
         ),
-        ErrorKind::MissingRequiredArgument if !argument.starts_with('-') => (
-            1,
-            format!(
-                "'{path}' requires at least 1 argument: {}",
-                crate::args::go_usage(&argument)
-            ),
-        ),
+        ErrorKind::MissingRequiredArgument if !argument.starts_with('-') => {
+            (1, format!("'{path}' requires at least 1 argument"))
+        }
         ErrorKind::MissingRequiredArgument => (CANNOT_RUN, format!("flag needed: {argument}")),
         ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues if !argument.starts_with('-') => {
             (1, format!("'{path}' requires more arguments: {argument}"))

@@ -181,7 +181,7 @@ fn an_unknown_verb_and_a_wrong_number_of_arguments_are_1() {
     Run 'lighter volume --help' for more information
     ");
     insta::assert_snapshot!(fails(&["run"], 1), @r"
-    lighter: 'lighter run' requires at least 1 argument: <IMAGE>...
+    lighter: 'lighter run' requires at least 1 argument
 
     Usage:  lighter run [OPTIONS] IMAGE [COMMAND] [ARG...]
 

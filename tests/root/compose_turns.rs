@@ -76,8 +76,7 @@ fn up_and_down_at_once_both_succeed() {
         }
     }
     app.down();
-    let locks = std::fs::read_dir(app.host.state().join("compose"));
-    assert_eq!(locks.map_or(0, Iterator::count), 0, "a lock was left");
+    assert_eq!(locks(app.host.state()), 0, "a lock was left");
 }
 
 #[test]
@@ -163,4 +162,11 @@ fn start_and_restart_wait_for_health() {
         ],
     );
     app.down();
+}
+
+fn locks(state: std::path::PathBuf) -> usize {
+    let names = std::fs::read_dir(state).unwrap().flatten();
+    names
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("compose-"))
+        .count()
 }

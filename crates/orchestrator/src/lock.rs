@@ -1,7 +1,7 @@
 //! Verbs that change a project take turns: none plans from what another is about to change.
 //!
 //! Comes in: the state directory and a project's name. Goes out: a [`Lock`], held until it is dropped. It is a flock(2) on
-//! `STATE/compose/PROJECT.lock`, so the kernel gives it back when its holder is killed; the file says who holds it.
+//! `STATE/compose-PROJECT.lock`, so the kernel gives it back when its holder is killed; the file says who holds it.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -44,9 +44,7 @@ pub fn lock(
     project: &str,
     patient: &mut dyn FnMut(Option<u32>) -> bool,
 ) -> Result<Option<Lock>, Error> {
-    let path = state
-        .join("compose")
-        .join(format!("{}.lock", plain(project)));
+    let path = state.join(format!("compose-{}.lock", plain(project)));
     let failed = |source| Error {
         path: path.clone(),
         source,
@@ -139,7 +137,7 @@ mod tests {
                 .unwrap()
                 .is_some()
         );
-        let left = std::fs::read_dir(state.path().join("compose")).unwrap();
+        let left = std::fs::read_dir(state.path()).unwrap();
         assert_eq!(left.count(), 0, "a lock left its file");
     }
 
@@ -167,7 +165,7 @@ mod tests {
         let lock = lock(state.path(), "../../x", &mut |_| false)
             .unwrap()
             .unwrap();
-        assert!(lock.path.starts_with(state.path().join("compose")));
+        assert_eq!(lock.path.parent(), Some(state.path()));
         assert!(!lock.path.file_name().unwrap().is_empty());
         drop(lock);
     }
