@@ -81,7 +81,7 @@ fn add_bridge(bridge: &Bridge) -> Lines {
         .unwrap_or_default();
     vec![
         format!(
-            "[ -e /sys/class/net/{name} ] || ip link add {name} address {}{mtu} type bridge",
+            "ip link show {name} >/dev/null 2>&1 || ip link add {name} address {}{mtu} type bridge",
             bridge.mac
         ),
         format!("ip link set {name} up"),
@@ -155,7 +155,7 @@ fn remove_from_firewall(table: &str, elements: &[Element]) -> Lines {
 /// Takes a network's part of the firewall away when its bridge is gone, and an empty table too.
 pub(super) fn leave_firewall(bridge: &str, table: &Table, elements: &[Element]) -> Vec<String> {
     let mut lines = vec![format!(
-        "if [ ! -e /sys/class/net/{} ]; then",
+        "if ! ip link show {} >/dev/null 2>&1; then",
         quote(bridge)
     )];
     lines.extend(

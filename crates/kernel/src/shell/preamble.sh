@@ -106,7 +106,7 @@ forward_forget() {
 
 # The last container takes its bridge with it, and the last network the firewall's table.
 leave_bridge() {
-  if [ -z "$(ls -A "/sys/class/net/$1/brif" 2>/dev/null)" ]; then
+  if [ -z "$(ip -o link show master "$1" 2>/dev/null)" ]; then
     forward_forget "$1"
     ip link delete "$1" 2>/dev/null
   fi
