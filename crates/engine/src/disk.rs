@@ -111,6 +111,16 @@ pub(crate) fn replace(path: &Path, content: &[u8], keep: Keep) -> Result<()> {
     write().map_err(Error::path("write", path))
 }
 
+/// Makes an empty file whose being there says it all. Any number of processes may do so at once.
+pub(crate) fn mark(path: &Path) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options
+        .open(path)
+        .map(drop)
+        .map_err(Error::path("write", path))
+}
+
 /// [`replace`] with a value as JSON.
 pub(crate) fn replace_json(path: &Path, value: &impl Serialize, keep: Keep) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|e| Error::Damaged {

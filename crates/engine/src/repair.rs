@@ -163,7 +163,7 @@ impl Engine {
                 self.erase(&id, true)?;
             }
         }
-        disk::replace(&self.paths.booted(), b"", Keep::Boot)
+        disk::mark(&self.paths.booted())
     }
 
     /// Starts what a boot should bring back: `always`, and `unless-stopped` that nobody had stopped. Returns the names of

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
 
 use crate::config::NamespaceMode;
-use crate::disk::{self, Keep};
+use crate::disk;
 use crate::find::Observed;
 use crate::list::Status;
 use crate::record::{ProcessId, Record};
@@ -47,7 +47,7 @@ impl Engine {
         let signal = signal_number(wish)?;
         let grace = timeout.or(record.config.stop_timeout).unwrap_or(GRACE);
         let paths = self.paths.container(&record.id);
-        disk::replace(&paths.stopping(), b"", Keep::Boot)?;
+        disk::mark(&paths.stopping())?;
         // A monitor that waits to restart it looks up when somebody comes.
         let _ = self.connect(&record.id);
         let Some(init) = state.init else {
@@ -91,12 +91,10 @@ impl Engine {
             .transpose()?;
         let deadly = number == Signal::KILL || number == stop_signal.unwrap_or(Signal::TERM);
         if deadly {
-            disk::replace(
-                &self.paths.container(&record.id).stopping(),
-                b"",
-                Keep::Boot,
-            )?;
+            disk::mark(&self.paths.container(&record.id).stopping())?;
         }
+        // Before the signal: what the signal does is told later than the signal.
+        self.note(record, "kill", &[("signal", number.as_raw().to_string())])?;
         let init = seen.state.as_ref().and_then(|state| state.init);
         if !init
             .map(|init| process::signal(init, number))
@@ -110,7 +108,7 @@ impl Engine {
         if number == Signal::KILL {
             self.thaw_if_paused(&seen)?;
         }
-        self.note(record, "kill", &[("signal", number.as_raw().to_string())])
+        Ok(())
     }
 
     /// `stop`, then `start`.
@@ -139,7 +137,7 @@ impl Engine {
         let id = &seen.record.id;
         let _lock = self.lock(id)?;
         self.container(id)?.pause()?;
-        disk::replace(&self.paths.container(id).paused(), b"", Keep::Boot)?;
+        disk::mark(&self.paths.container(id).paused())?;
         self.note(&seen.record, "pause", &[])
     }
 
