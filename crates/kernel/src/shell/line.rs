@@ -72,7 +72,7 @@ fn inside(path: &Inside) -> String {
     format!("\"$(inside {})\"", quote(&path.to_string()))
 }
 
-/// The last component is not followed: `"$(inside /dev)/null"`.
+/// The last component is not followed: `"$(inside /dev)"/null`.
 fn inside_no_follow(path: &Inside) -> String {
     let parent = path
         .as_path()
@@ -80,14 +80,12 @@ fn inside_no_follow(path: &Inside) -> String {
         .unwrap_or(Path::new("/"))
         .display()
         .to_string();
-    let name = path
-        .as_path()
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let name = name.replace(['\\', '"', '$', '`'], "_");
-    format!("\"$(inside {})/{name}\"", quote(&parent))
+    let name = path.as_path().file_name().unwrap_or_default();
+    format!(
+        "\"$(inside {})\"/{}",
+        quote(&parent),
+        quote(&name.to_string_lossy())
+    )
 }
 
 /// The option of unshare(1) and nsenter(1).
@@ -104,22 +102,48 @@ pub(super) fn word(namespace: Namespace) -> &'static str {
     }
 }
 
-/// The lines for an op.
-#[allow(clippy::too_many_lines)] // one arm for each op, as in run.rs
+/// The lines for an op: each of the functions below has the ops of one subject, and passes on the others.
 pub(super) fn lines(op: &Op, context: &Context) -> Lines {
-    let tool = if context.pivoted { "tool " } else { "" };
+    namespace(op, context)
+}
+
+/// After the root was changed, the host's tools are called by way of their own loader.
+fn tool(context: &Context) -> &'static str {
+    if context.pivoted { "tool " } else { "" }
+}
+
+/// Namespaces, and what only they have.
+fn namespace(op: &Op, context: &Context) -> Lines {
+    let tool = tool(context);
     match op {
         Op::Clone(_) => no_tool("unshare(1) makes the namespaces and starts the container's shell"),
-        Op::Join { namespace, path: file } => restart(format!("nsenter --{}={} --", word(*namespace), path(file))),
+        Op::Join {
+            namespace,
+            path: file,
+        } => restart(format!("nsenter --{}={} --", word(*namespace), path(file))),
         Op::HoldProcess { pid, .. } => format!("held={pid}; export held").into(),
-        Op::JoinHeld { namespaces } => restart(format!("nsenter --target \"$held\" {}--", options(namespaces))),
+        Op::JoinHeld { namespaces } => restart(format!(
+            "nsenter --target \"$held\" {}--",
+            options(namespaces)
+        )),
         Op::Unshare { namespaces } => restart(format!("unshare {}--", options(namespaces))),
-        Op::MapIds { uids, gids } => vec![map_ids("uid_map", uids), map_ids("gid_map", gids)].into(),
+        Op::MapIds { uids, gids } => {
+            vec![map_ids("uid_map", uids), map_ids("gid_map", gids)].into()
+        }
         Op::BecomeRoot => restart("setpriv --reuid=0 --regid=0 --clear-groups".into()),
         Op::EnterTimeNamespace { offsets } => restart(time_namespace(offsets)),
         Op::SetHostname { name } => format!("{tool}hostname {}", quote(name)).into(),
-        Op::SetDomainname { name } => format!("echo {} >/proc/sys/kernel/domainname", quote(name)).into(),
+        Op::SetDomainname { name } => {
+            format!("echo {} >/proc/sys/kernel/domainname", quote(name)).into()
+        }
+        other => mount(other, context),
+    }
+}
 
+/// Mounts, devices and the root.
+fn mount(op: &Op, context: &Context) -> Lines {
+    let tool = tool(context);
+    match op {
         Op::OpenTree(tree) => open_tree(tree),
         Op::SetPropagation { propagation, recursive } => {
             format!("{tool}mount --make-{}{} /", if *recursive { "r" } else { "" }, propagation_word(*propagation)).into()
@@ -155,43 +179,58 @@ pub(super) fn lines(op: &Op, context: &Context) -> Lines {
         Op::EnterRoot { path: at } => vec![format!("cd {}", path(at)), "session+=(usr/sbin/chroot .)".into()].into(),
         Op::UnmountRoot { path: at } => format!("! mountpoint -q {0} || umount -l {0}; rmdir {0}", path(at)).into(),
         Op::Sysctl { name, value } => format!("echo {} >/proc/sys/{}", quote(value), sysctl_path(name)).into(),
+        other => process(other, context),
+    }
+}
 
-        Op::NewSession => vec!["session=(usr/bin/setsid \"./$loader\" --library-path \"$libraries\")".to_owned()].into(),
-        Op::NewKeyring { .. } => no_tool("keyctl session: only keyutils has a tool; the container keeps this shell's keyring"),
-        Op::OpenTerminal { .. } => no_tool("the container uses the terminal of this shell, not one of its own"),
-        Op::ControlTerminal => no_tool("as above"),
-        Op::SetRlimit { resource, soft, hard } => {
-            let name = resource.trim_start_matches("RLIMIT_").to_lowercase();
-            format!("{tool}prlimit --pid \"$$\" --{name}={}:{}", limit(*soft), limit(*hard)).into()
+/// What the program starts with.
+fn process(op: &Op, context: &Context) -> Lines {
+    let tool = tool(context);
+    match op {
+        Op::NewSession => {
+            vec!["session=(usr/bin/setsid \"./$loader\" --library-path \"$libraries\")".to_owned()]
+                .into()
         }
-        Op::SetOomScore { adjustment } => format!("echo {adjustment} >/proc/{}/oom_score_adj", itself(context)).into(),
+        Op::NewKeyring { .. } => no_tool(
+            "keyctl session: only keyutils has a tool; the container keeps this shell's keyring",
+        ),
+        Op::OpenTerminal { .. } => {
+            no_tool("the container uses the terminal of this shell, not one of its own")
+        }
+        Op::ControlTerminal => no_tool("as above"),
+        Op::SetRlimit {
+            resource,
+            soft,
+            hard,
+        } => {
+            let name = resource.trim_start_matches("RLIMIT_").to_lowercase();
+            format!(
+                "{tool}prlimit --pid \"$$\" --{name}={}:{}",
+                limit(*soft),
+                limit(*hard)
+            )
+            .into()
+        }
+        Op::SetOomScore { adjustment } => {
+            format!("echo {adjustment} >/proc/{}/oom_score_adj", itself(context)).into()
+        }
         Op::SetScheduler(scheduler) => set_scheduler(scheduler, tool),
-        Op::SetIoPriority { class, level } => format!("{tool}ionice -c {class} -n {level} -p \"$$\"").into(),
+        Op::SetIoPriority { class, level } => {
+            format!("{tool}ionice -c {class} -n {level} -p \"$$\"").into()
+        }
         Op::SetAffinity { cpus } => format!("{tool}taskset -c -p {} \"$$\"", quote(cpus)).into(),
-        Op::SetMemoryPolicy { .. } => no_tool("set_mempolicy: only numactl has a tool; pages come from anywhere"),
-        Op::SetPersonality { persona } => no_tool(&format!("personality({persona:#x}): setarch(1) would do it in front of the program")),
-        Op::SetUmask { mask } => format!("umask {mask:04o}").into(),
-        Op::SetUser { uid, gid, groups } => set_user(*uid, *gid, groups.as_deref()),
-        Op::ChangeDirectory { path } => format!("directory={}", quote(&path.to_string())).into(),
-        Op::LimitCapabilities { bounding } => format!("privileges+=(--bounding-set={})", capabilities(bounding)).into(),
-        Op::KeepCapabilities { .. } => no_tool("the shell gives capabilities up when it starts the program"),
-        Op::SetCapabilities(sets) => format!(
-            "privileges+=(--inh-caps={} --ambient-caps={})",
-            capabilities(&sets.inheritable),
-            capabilities(&sets.ambient)
-        )
-        .into(),
-        Op::DieWithCreator => "privileges+=(--pdeathsig=KILL)".to_owned().into(),
-        Op::BecomeInit => no_tool("an init that forwards signals: tini and dumb-init are programs for that"),
-        Op::NoNewPrivileges => "privileges+=(--no-new-privs)".to_owned().into(),
-        Op::SetAppArmor { profile } => format!("privileges+=(--apparmor-profile={})", quote(profile)).into(),
-        Op::SetSelinux { label } => format!("privileges+=(--selinux-label={})", quote(label)).into(),
-        Op::Seccomp(filter) => no_tool(&format!(
-            "a seccomp filter of {} instructions: util-linux has a tool only since 2.40 (setpriv --seccomp-filter); the program may call everything",
-            filter.program.len()
+        Op::SetMemoryPolicy { .. } => {
+            no_tool("set_mempolicy: only numactl has a tool; pages come from anywhere")
+        }
+        Op::SetPersonality { persona } => no_tool(&format!(
+            "personality({persona:#x}): setarch(1) would do it in front of the program"
         )),
+        Op::SetUmask { mask } => format!("umask {mask:04o}").into(),
+        Op::ChangeDirectory { path } => format!("directory={}", quote(&path.to_string())).into(),
         Op::RunHook(hook) => run_hook(hook),
-        Op::FindProgram { program, .. } => no_tool(&format!("env(1) finds {} in PATH below", quote(program))),
+        Op::FindProgram { program, .. } => {
+            no_tool(&format!("env(1) finds {} in PATH below", quote(program)))
+        }
         Op::FindHome { uid } => format!(
             "home=$({tool}awk -F: '$3 == {uid} {{ print $6; exit }}' {}) || home=",
             inside(&Inside::new("/etc/passwd"))
@@ -200,23 +239,76 @@ pub(super) fn lines(op: &Op, context: &Context) -> Lines {
         Op::CloseOnExec { .. } => no_tool("a shell opens nothing that its programs would inherit"),
         Op::AwaitStart => no_tool("created; this script starts at once"),
         Op::Exec(exec) => execute(exec),
+        other => privilege(other, context),
+    }
+}
 
+/// Who the program is and what it may do.
+fn privilege(op: &Op, context: &Context) -> Lines {
+    match op {
+        Op::SetUser { uid, gid, groups } => set_user(*uid, *gid, groups.as_deref()),
+        Op::LimitCapabilities { bounding } => {
+            format!("privileges+=(--bounding-set={})", capabilities(bounding)).into()
+        }
+        Op::KeepCapabilities { .. } => {
+            no_tool("the shell gives capabilities up when it starts the program")
+        }
+        Op::SetCapabilities(sets) => format!(
+            "privileges+=(--inh-caps={} --ambient-caps={})",
+            capabilities(&sets.inheritable),
+            capabilities(&sets.ambient)
+        )
+        .into(),
+        Op::DieWithCreator => "privileges+=(--pdeathsig=KILL)".to_owned().into(),
+        Op::BecomeInit => {
+            no_tool("an init that forwards signals: tini and dumb-init are programs for that")
+        }
+        Op::NoNewPrivileges => "privileges+=(--no-new-privs)".to_owned().into(),
+        Op::SetAppArmor { profile } => {
+            format!("privileges+=(--apparmor-profile={})", quote(profile)).into()
+        }
+        Op::SetSelinux { label } => {
+            format!("privileges+=(--selinux-label={})", quote(label)).into()
+        }
+        Op::Seccomp(filter) => no_tool(&format!(
+            "a seccomp filter of {} instructions: util-linux has a tool only since 2.40 (setpriv --seccomp-filter); the program may call everything",
+            filter.program.len()
+        )),
+        other => cgroup(other, context),
+    }
+}
+
+/// Cgroups; networks and files have a page of their own.
+fn cgroup(op: &Op, context: &Context) -> Lines {
+    match op {
         Op::CgroupCreate { path: at } => format!("mkdir -p {}", path(at)).into(),
-        Op::CgroupWrite { path: at, file, value } => format!("echo {} >{}", quote(value), path(&at.join(file))).into(),
+        Op::CgroupWrite {
+            path: at,
+            file,
+            value,
+        } => format!("echo {} >{}", quote(value), path(&at.join(file))).into(),
         Op::CgroupDevices { rules, .. } => no_tool(&format!(
             "an eBPF program with {} rules for devices: no tool writes one; the capability to make nodes is missing anyway",
             rules.len()
         )),
         Op::CgroupJoin { path: at } => {
             let file = path(&at.join("cgroup.procs"));
-            format!("echo \"{}\" >{file}", if context.side == Side::Host { "$pid" } else { "$$" }).into()
+            format!(
+                "echo \"{}\" >{file}",
+                if context.side == Side::Host {
+                    "$pid"
+                } else {
+                    "$$"
+                }
+            )
+            .into()
         }
         Op::CgroupDelegate { path: at, uid, gid } => {
             let at = path(at);
             format!("chown {uid}:{gid} {at} {at}/cgroup.procs {at}/cgroup.threads {at}/cgroup.subtree_control").into()
         }
         Op::CgroupDelete { path: at } => cgroup_delete(at),
-        network => super::network::lines(network),
+        other => super::network::lines(other),
     }
 }
 

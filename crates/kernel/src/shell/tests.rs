@@ -60,6 +60,20 @@ fn layers_with_odd_names_stay_whole() {
     );
 }
 
+/// Another name than the plan's would be another file.
+#[test]
+fn odd_names_inside_stay_whole() {
+    let link = Op::Symlink {
+        target: PathBuf::from("/a"),
+        link: Inside::new("/dev/a $b`c\"d"),
+    };
+    let at = "\"$(inside /dev)\"/'a $b`c\"d'";
+    assert_eq!(
+        line(link),
+        format!("[ -L {at} ] || [ -e {at} ] || ln -s /a {at}")
+    );
+}
+
 #[test]
 fn privileges_are_collected_for_the_last_step() {
     let user = Op::SetUser {
