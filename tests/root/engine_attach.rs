@@ -5,15 +5,13 @@ use std::process::{Command, Stdio};
 
 use support::{Host, Terminal, eventually};
 
-use crate::{BUSYBOX, busybox};
+use crate::{BUSYBOX, busybox, detached};
 
 /// Runs a program that answers each line it reads.
 #[track_caller]
 fn answering(host: &Host, options: &[&str]) {
     let script = "while read line; do echo got $line; done; echo end of input";
-    let mut command = host.lighter_command(["run", "-d", "--network", "none", "--name", "box"]);
-    command.args(options).args([BUSYBOX, "sh", "-c", script]);
-    support::Output::of(command).success();
+    detached(host, &[options, &[BUSYBOX, "sh", "-c", script]].concat());
 }
 
 fn piped(mut command: Command) -> std::process::Child {
@@ -76,19 +74,7 @@ fn signals_go_through_unless_told_not_to() {
     let Some(host) = busybox() else { return };
     let script = "trap 'echo caught; exit 7' TERM; echo ready; while :; do sleep 0.05; done";
     for (option, code) in [("--sig-proxy=true", Some(7)), ("--sig-proxy=false", None)] {
-        let words = [
-            "run",
-            "-d",
-            "--network",
-            "none",
-            "--name",
-            "box",
-            BUSYBOX,
-            "sh",
-            "-c",
-            script,
-        ];
-        host.lighter(words).success();
+        detached(&host, &[BUSYBOX, "sh", "-c", script]);
         eventually("the program has its handler", 10, || {
             host.lighter(["logs", "box"])
                 .stdout

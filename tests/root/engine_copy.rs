@@ -6,23 +6,12 @@ use std::process::Stdio;
 
 use support::{Host, Output};
 
-use crate::{BUSYBOX, busybox};
+use crate::{BUSYBOX, busybox, detached};
 
 /// A running container `box`, and a tree `d` on the host: `a` (5:6, 0640), `sub/s`, `link -> a`.
 fn prepared() -> Option<(Host, PathBuf)> {
     let host = busybox()?;
-    let run = [
-        "run",
-        "-d",
-        "--network",
-        "none",
-        "--name",
-        "box",
-        BUSYBOX,
-        "sleep",
-        "1000",
-    ];
-    host.lighter(run).success();
+    detached(&host, &[BUSYBOX, "sleep", "1000"]);
     let file = host.write("d/a", "a\n");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).expect("it is ours");
     chown(&file, Some(5), Some(6)).expect("we are root");

@@ -5,24 +5,11 @@ use std::process::Stdio;
 
 use support::{Host, Output, eventually};
 
-use crate::{BUSYBOX, busybox};
+use crate::{BUSYBOX, busybox, detached};
 
 fn running() -> Option<Host> {
     let host = busybox()?;
-    let run = [
-        "run",
-        "-d",
-        "--network",
-        "none",
-        "--name",
-        "box",
-        "-e",
-        "A=1",
-        BUSYBOX,
-        "sleep",
-        "1000",
-    ];
-    host.lighter(run).success();
+    detached(&host, &["-e", "A=1", BUSYBOX, "sleep", "1000"]);
     Some(host)
 }
 

@@ -2,7 +2,7 @@
 
 use support::{Host, Output, eventually};
 
-use crate::{BUSYBOX, busybox};
+use crate::{BUSYBOX, busybox, detached};
 
 #[track_caller]
 fn run(host: &Host, options: &[&str]) {
@@ -219,9 +219,7 @@ fn a_frozen_container_is_not_called_ill() {
 #[test]
 fn no_check_no_health() {
     let Some(host) = busybox() else { return };
-    let mut command = host.lighter_command(["run", "-d", "--network", "none", "--name", "box"]);
-    command.args(["--no-healthcheck", BUSYBOX, "sleep", "1000"]);
-    Output::of(command).success();
+    detached(&host, &["--no-healthcheck", BUSYBOX, "sleep", "1000"]);
     assert_eq!(
         host.lighter(["inspect", "-f", "{{.State.Health}}", "box"])
             .text(),

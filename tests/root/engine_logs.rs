@@ -5,14 +5,12 @@ use std::process::Stdio;
 
 use support::{Background, Host, Output};
 
-use crate::{BUSYBOX, busybox};
+use crate::{BUSYBOX, busybox, detached};
 
 /// Runs `script` to its end as the container `box`.
 #[track_caller]
 fn ran(host: &Host, options: &[&str], script: &str) {
-    let mut command = host.lighter_command(["run", "-d", "--network", "none", "--name", "box"]);
-    command.args(options).args([BUSYBOX, "sh", "-c", script]);
-    Output::of(command).success();
+    detached(host, &[options, &[BUSYBOX, "sh", "-c", script]].concat());
     host.lighter(["wait", "box"]).success();
 }
 

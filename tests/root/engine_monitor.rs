@@ -1,14 +1,12 @@
 //! The monitor: small, alone responsible, and when it is killed every verb works with what is left.
 
-use support::{Host, Output, eventually};
+use support::{Host, eventually};
 
-use crate::{BUSYBOX, busybox};
+use crate::{BUSYBOX, busybox, detached};
 
 #[track_caller]
 fn run(host: &Host, options: &[&str]) {
-    let mut command = host.lighter_command(["run", "-d", "--network", "none", "--name", "box"]);
-    command.args(options).args([BUSYBOX, "sleep", "1000"]);
-    Output::of(command).success();
+    detached(host, &[options, &[BUSYBOX, "sleep", "1000"]].concat());
 }
 
 /// The pid of the monitor of `box`, from the container's first process.

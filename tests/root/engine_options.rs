@@ -2,7 +2,7 @@
 
 use support::{Host, Output};
 
-use crate::{BUSYBOX, busybox};
+use crate::{BUSYBOX, busybox, detached};
 
 fn run(host: &Host, options: &[&str], words: &[&str]) -> Output {
     let mut command = host.lighter_command(["run", "--rm", "--network", "none"]);
@@ -194,18 +194,7 @@ fn namespaces_of_the_host_and_of_others() {
         assert_eq!(shown, link(kind).to_string_lossy(), "{option}");
         assert_ne!(inside(&host, &[], &script), shown, "{option}");
     }
-    let words = [
-        "run",
-        "-d",
-        "--network",
-        "none",
-        "--name",
-        "box",
-        BUSYBOX,
-        "sleep",
-        "424242",
-    ];
-    host.lighter(words).success();
+    detached(&host, &[BUSYBOX, "sleep", "424242"]);
     assert!(inside(&host, &["--pid", "container:box"], "ps").contains("sleep 424242"));
     let mut command = host.lighter_command(["run", "--rm", "--network", "container:box", BUSYBOX]);
     command.args(["readlink", "/proc/self/ns/net"]);

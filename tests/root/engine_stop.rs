@@ -4,13 +4,11 @@ use std::time::Instant;
 
 use support::{Host, Output, eventually};
 
-use crate::{BUSYBOX, busybox};
+use crate::{BUSYBOX, busybox, detached};
 
 #[track_caller]
 fn run(host: &Host, words: &[&str]) {
-    let mut command = host.lighter_command(["run", "-d", "--network", "none", "--name", "box"]);
-    command.args(words);
-    Output::of(command).success();
+    detached(host, words);
 }
 
 fn show(host: &Host, template: &str) -> String {

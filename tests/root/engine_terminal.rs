@@ -2,7 +2,7 @@
 
 use support::{Host, Terminal, eventually};
 
-use crate::{BUSYBOX, busybox};
+use crate::{BUSYBOX, busybox, detached};
 
 fn run(host: &Host, words: &[&str]) -> Terminal {
     let mut command = host.lighter_command(["run", "--network", "none"]);
@@ -67,18 +67,7 @@ fn output_has_carriage_returns_and_the_log_has_them_too() {
 #[test]
 fn exec_has_a_terminal_of_its_own() {
     let Some(host) = busybox() else { return };
-    let run = [
-        "run",
-        "-d",
-        "--network",
-        "none",
-        "--name",
-        "box",
-        BUSYBOX,
-        "sleep",
-        "1000",
-    ];
-    host.lighter(run).success();
+    detached(&host, &[BUSYBOX, "sleep", "1000"]);
     let mut terminal = Terminal::start(&host.lighter_command(["exec", "-it", "box", "sh"]));
     terminal.type_in("stty size; tty\r");
     terminal.until("24 80\r\n");
@@ -95,18 +84,7 @@ fn exec_has_a_terminal_of_its_own() {
 #[test]
 fn detaching_from_exec_lets_it_run() {
     let Some(host) = busybox() else { return };
-    let run = [
-        "run",
-        "-d",
-        "--network",
-        "none",
-        "--name",
-        "box",
-        BUSYBOX,
-        "sleep",
-        "1000",
-    ];
-    host.lighter(run).success();
+    detached(&host, &[BUSYBOX, "sleep", "1000"]);
     let script = "echo ready; read line; echo $line > /typed; sleep 0.5; touch /end; sleep 1000";
     let mut terminal =
         Terminal::start(&host.lighter_command(["exec", "-it", "box", "sh", "-c", script]));

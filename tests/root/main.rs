@@ -30,6 +30,13 @@ fn can_run() -> bool {
 /// The image of most tests.
 const BUSYBOX: &str = "localhost:5000/busybox";
 
+/// Starts a container named `box` without a network in the background: `words` are more options, the image, its command.
+#[track_caller]
+fn detached(host: &Host, words: &[&str]) -> support::Output {
+    let run = ["run", "-d", "--network", "none", "--name", "box"];
+    host.lighter([&run, words].concat()).success()
+}
+
 /// [`host`] with [`BUSYBOX`] in its store.
 fn busybox() -> Option<Host> {
     let host = host()?;
