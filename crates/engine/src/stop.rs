@@ -1,5 +1,6 @@
 //! `stop`, `kill`, `restart`, `pause`, `unpause`: asking and forcing.
 
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -46,8 +47,9 @@ impl Engine {
             .unwrap_or("TERM");
         let signal = signal_number(wish)?;
         let grace = timeout.or(record.config.stop_timeout).unwrap_or(GRACE);
-        let paths = self.paths.container(&record.id);
-        disk::mark(&paths.stopping())?;
+        if !self.want_end(&record.id)? {
+            return self.await_end(record, None).map(|()| Stopped::default());
+        }
         // A monitor that waits to restart it looks up when somebody comes.
         let _ = self.connect(&record.id);
         let Some(init) = state.init else {
@@ -77,6 +79,14 @@ impl Engine {
         })
     }
 
+    /// Says that its end is wanted. False when it ended since we looked, and took the place to say so with it.
+    fn want_end(&self, id: &str) -> Result<bool> {
+        match disk::mark(&self.paths.container(id).stopping()) {
+            Err(Error::Path { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
     /// Sends a signal (`KILL`, `SIGTERM`, `9`) to its first process.
     pub fn kill(&self, who: &str, signal: &str) -> Result<()> {
         let number = signal_number(signal)?;
@@ -90,8 +100,10 @@ impl Engine {
             .map(signal_number)
             .transpose()?;
         let deadly = number == Signal::KILL || number == stop_signal.unwrap_or(Signal::TERM);
-        if deadly {
-            disk::mark(&self.paths.container(&record.id).stopping())?;
+        if deadly && !self.want_end(&record.id)? {
+            return Err(Error::NotRunning {
+                name: record.name.clone(),
+            });
         }
         // Before the signal: what the signal does is told later than the signal.
         self.note(record, "kill", &[("signal", number.as_raw().to_string())])?;
